@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a virtio device says of itself: features, configuration space, shared memory.
+//!
+//! C header: [`include/linux/virtio_config.h`](srctree/include/linux/virtio_config.h)
+
+use super::Device;
+use crate::{
+    bindings,
+    device,
+    io::PhysAddr,
+    prelude::*, //
+};
+
+impl Device<device::Bound> {
+    /// Returns whether the device and the driver agreed on feature bit `bit`.
+    ///
+    /// `bit` is one of the driver's own [`FEATURES`](super::Driver::FEATURES) or a bit that belongs
+    /// to the transport; the virtio core treats any other as a bug of the driver.
+    pub fn has_feature(&self, bit: u32) -> bool {
+        // SAFETY: By the type invariant `self.as_raw()` is valid; a bound device has a driver.
+        unsafe { bindings::virtio_has_feature(self.as_raw(), bit) }
+    }
+
+    /// Returns the configuration space of the device.
+    pub fn config(&self) -> ConfigSpace<'_> {
+        ConfigSpace(self)
+    }
+
+    /// Returns the shared memory region `id` of the device, if the device has one of that id.
+    pub fn shm_region(&self, id: u8) -> Option<ShmRegion> {
+        let mut region: bindings::virtio_shm_region = pin_init::zeroed();
+
+        // SAFETY: By the type invariant `self.as_raw()` is valid, `region` is valid for writes.
+        let found = unsafe { bindings::virtio_get_shm_region(self.as_raw(), &mut region, id) };
+
+        found.then_some(ShmRegion {
+            address: region.addr,
+            size_bytes: region.len,
+        })
+    }
+}
+
+/// A range of guest-physical memory that a virtio device shares with its driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShmRegion {
+    /// The guest-physical address of the first byte.
+    pub address: PhysAddr,
+    /// The size in bytes.
+    pub size_bytes: u64,
+}
+
+/// The configuration space of a bound device.
+///
+/// Offsets and layout are those of the device's `struct virtio_..._config` in
+/// `include/uapi/linux/`. All fields are little-endian.
+pub struct ConfigSpace<'a>(&'a Device<device::Bound>);
+
+impl ConfigSpace<'_> {
+    /// How often [`Self::consistent`] reads before it gives up on a device that never rests.
+    const MAX_READS: usize = 100;
+
+    /// Reads the field at `offset_bytes`.
+    ///
+    /// The field may change while it is read if it is wider than what the transport reads at once;
+    /// read such fields, and groups of fields that belong together, through [`Self::consistent`].
+    ///
+    /// Returns `EOPNOTSUPP` for a transport without configuration space. An offset behind the end
+    /// of the space is not detected: what is read then depends on the transport.
+    pub fn read<T: ConfigValue>(&self, offset_bytes: u32) -> Result<T> {
+        let vdev = self.0.as_raw();
+        // SAFETY: A bound device has a transport whose operations are valid.
+        let get = unsafe { (*(*vdev).config).get }.ok_or(EOPNOTSUPP)?;
+        let mut value = T::default();
+
+        // CAST: `ConfigValue` is implemented for integers of up to eight bytes.
+        let len = size_of::<T>() as u32;
+        // SAFETY: `get` is the operation of the transport of this very device, and `value` is
+        // valid for writes of `len` bytes, all of which are valid in an integer.
+        unsafe { get(vdev, offset_bytes, (&raw mut value).cast(), len) };
+
+        Ok(T::from_le(value))
+    }
+
+    /// Writes the field at `offset_bytes`.
+    ///
+    /// Returns `EOPNOTSUPP` for a transport without writable configuration space.
+    pub fn write<T: ConfigValue>(&self, offset_bytes: u32, value: T) -> Result {
+        let vdev = self.0.as_raw();
+        // SAFETY: A bound device has a transport whose operations are valid.
+        let set = unsafe { (*(*vdev).config).set }.ok_or(EOPNOTSUPP)?;
+        let value = T::to_le(value);
+
+        // CAST: `ConfigValue` is implemented for integers of up to eight bytes.
+        let len = size_of::<T>() as u32;
+        // SAFETY: `set` is the operation of the transport of this very device, and `value` is
+        // valid for reads of `len` bytes.
+        unsafe { set(vdev, offset_bytes, (&raw const value).cast(), len) };
+
+        Ok(())
+    }
+
+    /// Runs `read` until the device did not change its configuration space meanwhile.
+    ///
+    /// Returns what `read` returned, or `EBUSY` for a device that changes all the time.
+    pub fn consistent<T>(&self, read: impl Fn(&Self) -> Result<T>) -> Result<T> {
+        for _ in 0..Self::MAX_READS {
+            let before = self.generation();
+            let value = read(self)?;
+
+            if self.generation() == before {
+                return Ok(value);
+            }
+        }
+        Err(EBUSY)
+    }
+
+    /// Returns the generation of the configuration space, 0 on transports without one.
+    fn generation(&self) -> u32 {
+        let vdev = self.0.as_raw();
+        // SAFETY: A bound device has a transport whose operations are valid.
+        let generation = unsafe { (*(*vdev).config).generation };
+
+        // SAFETY: `generation` is the operation of the transport of this very device.
+        generation.map_or(0, |generation| unsafe { generation(vdev) })
+    }
+}
+
+mod private {
+    pub trait Sealed {}
+}
+
+/// Integers that a field of the configuration space can be read as.
+pub trait ConfigValue: private::Sealed + Copy + Default {
+    /// Converts from the byte order of the configuration space.
+    fn from_le(raw: Self) -> Self;
+
+    /// Converts to the byte order of the configuration space.
+    fn to_le(self) -> Self;
+}
+
+macro_rules! impl_config_value {
+    ($($int:ty),*) => {
+        $(
+            impl private::Sealed for $int {}
+
+            impl ConfigValue for $int {
+                fn from_le(raw: Self) -> Self {
+                    <$int>::from_le(raw)
+                }
+
+                fn to_le(self) -> Self {
+                    <$int>::to_le(self)
+                }
+            }
+        )*
+    };
+}
+
+impl_config_value!(u8, u16, u32, u64);

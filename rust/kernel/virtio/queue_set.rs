@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The virtqueues of a device as a whole: virtio finds and deletes them all at once.
+
+use super::Device;
+use crate::{
+    bindings,
+    device,
+    error::to_result,
+    prelude::*,
+    sync::Arc,
+    types::ScopeGuard, //
+};
+use core::ptr::NonNull;
+
+pub(super) mod private {
+    /// Keeps [`AnyQueue`](super::AnyQueue) to the virtqueues of this module.
+    pub trait Sealed {}
+}
+
+/// A [`Virtqueue`](super::Virtqueue) whatever its requests are.
+///
+/// # Safety
+///
+/// Implementers must not use the virtqueue that `attach` got after `detach` has returned, and must
+/// own no buffer in it by then.
+pub unsafe trait AnyQueue: private::Sealed + Send + Sync {
+    /// Returns the name of the queue.
+    fn name(&self) -> &'static CStr;
+
+    /// Connects the queue with a device.
+    ///
+    /// # Safety
+    ///
+    /// `vq` must be a new virtqueue that is valid until [`AnyQueue::detach`] has returned, and must
+    /// not be used by anybody else.
+    unsafe fn attach(&self, vq: NonNull<bindings::virtqueue>);
+
+    /// Disconnects the queue and drops the requests in it. The device must have been reset.
+    fn detach(&self);
+
+    /// The device used a request.
+    fn interrupt(&self);
+}
+
+/// What `virtio_device::priv` points to while a [`QueueSet`] exists.
+struct Queues(KVec<Arc<dyn AnyQueue>>);
+
+/// All virtqueues of a bound device.
+///
+/// When it is dropped, or when the device is unbound, the device is reset and its queues are
+/// detached and deleted.
+///
+/// # Invariants
+///
+/// The `priv` field of the device is null or comes from [`KBox::into_raw`] on a `Queues` whose
+/// members are attached to the virtqueues of the device, in order of their indices.
+pub struct QueueSet<'a> {
+    vdev: &'a Device<device::Bound>,
+}
+
+impl<'a> QueueSet<'a> {
+    /// Finds as many virtqueues as `queues` has members and attaches them.
+    ///
+    /// The order is that of the virtio specification for the device.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if the device has a queue set already, `ENOENT` if it has fewer queues, `ENOMEM`, or
+    /// what the transport returns.
+    pub fn find(
+        vdev: &'a Device<device::Core<'_>>,
+        queues: KVec<Arc<dyn AnyQueue>>,
+    ) -> Result<Self> {
+        let raw = vdev.as_raw();
+        // SAFETY: `raw` is valid; `priv` belongs to the driver, that is, to this module.
+        if unsafe { !(*raw).priv_.is_null() } {
+            return Err(EBUSY);
+        }
+        let mut infos = KVec::with_capacity(queues.len(), GFP_KERNEL)?;
+        let mut found = KVec::from_elem(core::ptr::null_mut(), queues.len(), GFP_KERNEL)?;
+        for queue in &queues {
+            infos.push(
+                bindings::virtqueue_info {
+                    name: queue.name().as_char_ptr(),
+                    callback: Some(used_callback),
+                    ctx: false,
+                },
+                GFP_KERNEL,
+            )?;
+        }
+
+        let queues = KBox::into_raw(KBox::new(Queues(queues), GFP_KERNEL)?);
+        // SAFETY: As above. The device has no queues yet, so nobody reads the field meanwhile.
+        unsafe { (*raw).priv_ = queues.cast() };
+        let undo = ScopeGuard::new(|| {
+            // SAFETY: As above, and no interrupt can arrive without queues; `queues` came from
+            // `KBox::into_raw` and is not used anymore.
+            unsafe {
+                (*raw).priv_ = core::ptr::null_mut();
+                drop(KBox::from_raw(queues));
+            }
+        });
+
+        // SAFETY: `raw` is valid; both arrays have as many members as the count says. CAST: No
+        // device has more queues than a `u32` can count.
+        to_result(unsafe {
+            bindings::virtio_find_vqs(
+                raw,
+                infos.len() as u32,
+                found.as_mut_ptr(),
+                infos.as_mut_ptr(),
+                core::ptr::null_mut(),
+            )
+        })?;
+        undo.dismiss();
+
+        // INVARIANT: `priv` was set above; the queues are attached below.
+        let set = Self { vdev };
+        // SAFETY: `queues` stays valid until `shutdown`, which takes a reset device.
+        for (queue, vq) in unsafe { &(*queues).0 }.iter().zip(found.iter()) {
+            let vq = NonNull::new(*vq).ok_or(ENOENT)?;
+            // SAFETY: `virtio_find_vqs` has just made `vq`, and `shutdown` detaches it first.
+            unsafe { queue.attach(vq) };
+        }
+        Ok(set)
+    }
+}
+
+impl Drop for QueueSet<'_> {
+    fn drop(&mut self) {
+        // SAFETY: The device is valid as long as it is borrowed.
+        if unsafe { !(*self.vdev.as_raw()).priv_.is_null() } {
+            shutdown(self.vdev);
+        }
+    }
+}
+
+/// Resets the device and takes its queues down, if it has any.
+///
+/// The bus calls it when a device is unbound; the [`QueueSet`] in the private data of the driver is
+/// then dropped without effect.
+pub(super) fn shutdown<Ctx: device::DeviceContext>(vdev: &Device<Ctx>) {
+    let raw = vdev.as_raw();
+
+    // SAFETY: `raw` is valid. No callback of a queue runs anymore when this returns.
+    unsafe { bindings::virtio_reset_device(raw) };
+
+    // SAFETY: `raw` is valid; `priv` belongs to this module.
+    let Some(queues) = NonNull::new(unsafe { (*raw).priv_ }) else {
+        return;
+    };
+    // SAFETY: By the type invariants of `QueueSet` the pointer came from `KBox::into_raw`; it is
+    // taken out of the field here, once.
+    let queues = unsafe {
+        (*raw).priv_ = core::ptr::null_mut();
+        KBox::from_raw(queues.cast::<Queues>().as_ptr())
+    };
+    for queue in &queues.0 {
+        queue.detach();
+    }
+    // SAFETY: A device has a transport whose operations are valid.
+    if let Some(del_vqs) = unsafe { (*(*raw).config).del_vqs } {
+        // SAFETY: `del_vqs` is the operation of the transport of this very device, which is reset;
+        // no `AnyQueue` uses the virtqueues anymore.
+        unsafe { del_vqs(raw) };
+    }
+}
+
+/// The interrupt handler of all queues.
+///
+/// # Safety
+///
+/// `vq` must be a virtqueue that [`QueueSet::find`] asked for.
+unsafe extern "C" fn used_callback(vq: *mut bindings::virtqueue) {
+    // SAFETY: `vq` is valid during the callback, and so is the device that it belongs to. `priv`
+    // is set before the queues exist and cleared only after a reset, which waits for callbacks.
+    let (queues, index) = unsafe { ((*(*vq).vdev).priv_.cast::<Queues>(), (*vq).index) };
+
+    // SAFETY: By the type invariants of `QueueSet`, see above for the time.
+    if let Some(queues) = unsafe { queues.as_ref() } {
+        // CAST: `u32` to `usize` loses nothing.
+        if let Some(queue) = queues.0.get(index as usize) {
+            queue.interrupt();
+        }
+    }
+}
