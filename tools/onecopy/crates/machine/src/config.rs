@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a guest consists of, and the command line that makes QEMU build it.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::path::PathBuf;
+
+use crate::options::Accel;
+use crate::options::BlockFormat;
+use crate::options::Blockdev;
+use crate::options::Chardev;
+use crate::options::Cpu;
+use crate::options::Kernel;
+use crate::options::MachineType;
+use crate::options::Memory;
+use crate::options::MemoryBackendFile;
+use crate::options::Mon;
+use crate::options::Name;
+use crate::options::Serial;
+use crate::options::Smp;
+use crate::options::Switch;
+use crate::options::VirtioBlkPci;
+use crate::options::VirtioPmemPci;
+use crate::qemu::Qemu;
+
+/// Alignment of memory devices in guest-physical space.
+const DEVICE_ALIGN_BYTES: u64 = 2 << 20;
+
+/// A segment space to give to the guest as a read-only virtio-pmem device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentDevice {
+    /// The file.
+    pub path: PathBuf,
+    /// Size of the file in bytes, a multiple of 2 MiB.
+    pub size_bytes: u64,
+}
+
+/// A disk to give to the guest as a virtio-blk device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// The image; `.qcow2` files are qcow2, all others raw.
+    pub path: PathBuf,
+    /// The guest may not write.
+    pub read_only: bool,
+}
+
+/// A guest to start.
+///
+/// Fill it by struct update from [`Config::new`].
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The emulator.
+    pub qemu: Qemu,
+    /// What executes guest code; see [`crate::accel`].
+    pub accel: Accel,
+    /// Name of the guest on the host.
+    pub name: String,
+    /// Processor model; `None` takes the best that the accelerator offers.
+    pub cpu: Option<Cpu>,
+    /// Virtual processors.
+    pub cpus: u32,
+    /// RAM at boot, in bytes.
+    pub memory_bytes: u64,
+    /// Room for memory devices that are plugged later, in bytes; `hotplug_slots` of them.
+    pub hotplug_bytes: u64,
+    /// Number of memory devices that may be plugged later.
+    pub hotplug_slots: u32,
+    /// What to boot; `None` leaves it to the firmware.
+    pub kernel: Option<Kernel>,
+    /// Segment spaces, in the order of the devices `pmem0`, `pmem1` ...
+    pub segments: Vec<SegmentDevice>,
+    /// Disks, in the order of the devices `disk0`, `disk1` ...
+    pub disks: Vec<Disk>,
+    /// More arguments, usually added by [`Config::add`].
+    pub extra_args: Vec<OsString>,
+    /// Do not let the processors run until QMP `cont`.
+    pub paused: bool,
+    /// Where to keep the console's output; `None` keeps it only as long as the guest.
+    pub console_log: Option<PathBuf>,
+}
+
+/// The sockets on which we listen for QEMU.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sockets<'a> {
+    pub(crate) console: &'a Path,
+    pub(crate) qmp: &'a Path,
+}
+
+impl Config {
+    /// A guest with one processor, 512 MiB and nothing to boot.
+    pub fn new(qemu: Qemu, accel: Accel) -> Self {
+        Self {
+            qemu,
+            accel,
+            name: "onecopy".to_owned(),
+            cpu: None,
+            cpus: 1,
+            memory_bytes: 512 << 20,
+            hotplug_bytes: 0,
+            hotplug_slots: 0,
+            kernel: None,
+            segments: Vec::new(),
+            disks: Vec::new(),
+            extra_args: Vec::new(),
+            paused: false,
+            console_log: None,
+        }
+    }
+
+    /// Adds a switch that has no field of its own.
+    pub fn add(&mut self, switch: &impl Switch) {
+        switch.add_to(&mut self.extra_args);
+    }
+
+    /// Returns the arguments for QEMU.
+    pub(crate) fn arguments(&self, sockets: Sockets<'_>) -> Vec<OsString> {
+        let mut args: Vec<OsString> = [
+            "-nodefaults",
+            "-no-user-config",
+            "-no-reboot",
+            "-display",
+            "none",
+        ]
+        .map(OsString::from)
+        .to_vec();
+        self.add_machine(&mut args);
+        self.add_channels(&mut args, sockets);
+        self.add_segments(&mut args);
+        self.add_disks(&mut args);
+        if let Some(kernel) = &self.kernel {
+            kernel.add_to(&mut args);
+        }
+        if self.paused {
+            args.push("-S".into());
+        }
+        args.extend(self.extra_args.iter().cloned());
+        args
+    }
+
+    fn add_machine(&self, args: &mut Vec<OsString>) {
+        Name {
+            guest: self.name.clone(),
+        }
+        .add_to(args);
+        MachineType {
+            name: "q35".to_owned(),
+        }
+        .add_to(args);
+        self.accel.add_to(args);
+        self.cpu
+            .clone()
+            .unwrap_or_else(|| Cpu::best_for(self.accel))
+            .add_to(args);
+        Smp { cpus: self.cpus }.add_to(args);
+        self.memory().add_to(args);
+    }
+
+    /// RAM, and room for each segment space at an aligned address.
+    fn memory(&self) -> Memory {
+        let devices = u32::try_from(self.segments.len()).unwrap_or(u32::MAX);
+        let device_bytes = self
+            .segments
+            .iter()
+            .map(|segment| segment.size_bytes.next_multiple_of(DEVICE_ALIGN_BYTES))
+            .fold(self.hotplug_bytes, u64::saturating_add);
+        Memory {
+            size_bytes: self.memory_bytes,
+            slots: devices.saturating_add(self.hotplug_slots),
+            maxmem_bytes: self
+                .memory_bytes
+                .next_multiple_of(DEVICE_ALIGN_BYTES)
+                .saturating_add(device_bytes),
+        }
+    }
+
+    #[expect(clippy::unused_self, reason = "one of a family of steps")]
+    fn add_channels(&self, args: &mut Vec<OsString>, sockets: Sockets<'_>) {
+        for (id, path) in [("console", sockets.console), ("qmp", sockets.qmp)] {
+            Chardev {
+                id: id.to_owned(),
+                path: path.to_owned(),
+            }
+            .add_to(args);
+        }
+        Serial {
+            chardev: "console".to_owned(),
+        }
+        .add_to(args);
+        Mon {
+            chardev: "qmp".to_owned(),
+        }
+        .add_to(args);
+    }
+
+    fn add_segments(&self, args: &mut Vec<OsString>) {
+        for (index, segment) in self.segments.iter().enumerate() {
+            let memdev = format!("seg{index}");
+            MemoryBackendFile::shared_read_only(&memdev, &segment.path, segment.size_bytes)
+                .add_to(args);
+            VirtioPmemPci {
+                id: format!("pmem{index}"),
+                memdev,
+            }
+            .add_to(args);
+        }
+    }
+
+    fn add_disks(&self, args: &mut Vec<OsString>) {
+        for (index, disk) in self.disks.iter().enumerate() {
+            let drive = format!("drive{index}");
+            Blockdev {
+                node_name: drive.clone(),
+                filename: disk.path.clone(),
+                format: BlockFormat::from_path(&disk.path),
+                read_only: disk.read_only,
+            }
+            .add_to(args);
+            VirtioBlkPci {
+                id: format!("disk{index}"),
+                drive,
+            }
+            .add_to(args);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::IsaDebugExit;
+
+    fn arguments(config: &Config) -> String {
+        let sockets = Sockets {
+            console: Path::new("/r/c"),
+            qmp: Path::new("/r/q"),
+        };
+        let words = config.arguments(sockets);
+        words
+            .iter()
+            .map(|word| word.to_str().unwrap())
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    #[test]
+    fn a_guest_without_anything_has_a_console_and_a_monitor() {
+        let config = Config::new(Qemu::for_tests(), Accel::Kvm);
+        assert_eq!(
+            arguments(&config),
+            "-nodefaults -no-user-config -no-reboot -display none -name guest=onecopy \
+             -machine q35 -accel kvm -cpu host -smp 1 -m size=536870912B \
+             -chardev socket,id=console,path=/r/c,server=off \
+             -chardev socket,id=qmp,path=/r/q,server=off \
+             -serial chardev:console -mon chardev=qmp,mode=control"
+        );
+    }
+
+    #[test]
+    fn everything_asked_for_is_on_the_command_line() {
+        let mut config = Config {
+            memory_bytes: (64 << 20) + 4096,
+            segments: vec![SegmentDevice {
+                path: "/s/1.seg".into(),
+                size_bytes: 4 << 20,
+            }],
+            disks: vec![Disk {
+                path: "/d,0.qcow2".into(),
+                read_only: true,
+            }],
+            hotplug_bytes: 1 << 30,
+            hotplug_slots: 2,
+            paused: true,
+            kernel: Some(Kernel {
+                kernel: "/k".into(),
+                initrd: Some("/i".into()),
+                append: "a=1,2 b".to_owned(),
+            }),
+            ..Config::new(Qemu::for_tests(), Accel::Tcg)
+        };
+        config.add(&IsaDebugExit::default());
+        let arguments = arguments(&config);
+        let maximum = (66 << 20) + (1 << 30) + (4 << 20);
+        for expected in [
+            format!("-m size=67112960B,slots=3,maxmem={maximum}B "),
+            "-device virtio-pmem-pci,memdev=seg0,id=pmem0 ".to_owned(),
+            "-blockdev driver=qcow2,node-name=drive0,read-only=on,file.driver=file,\
+             file.filename=/d,,0.qcow2 -device virtio-blk-pci,drive=drive0,id=disk0 "
+                .to_owned(),
+            "-kernel /k -initrd /i -append a=1,2 b -S ".to_owned(),
+            "-device isa-debug-exit,iobase=0xf4,iosize=0x4".to_owned(),
+        ] {
+            assert!(
+                arguments.contains(&expected),
+                "{expected} is not in {arguments}"
+            );
+        }
+    }
+}

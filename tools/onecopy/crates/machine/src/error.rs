@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What can go wrong with a guest, with what it said last.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use crate::console::ConsoleError;
+use crate::outcome::Outcome;
+use crate::qmp::QmpError;
+
+/// A failure of a guest or of its emulator.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A system call around the guest failed.
+    #[error("Cannot {doing}")]
+    Io {
+        /// What was being done, as an infinitive.
+        doing: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// QEMU ended although it was still needed.
+    #[error("QEMU ended while {doing}: {outcome}{report}")]
+    Ended {
+        /// What was being done.
+        doing: String,
+        /// How it ended.
+        outcome: Outcome,
+        /// Its last words.
+        report: Box<Report>,
+    },
+    /// Something did not happen in time.
+    #[error("No end of {doing} within {} ms{report}", .waited.as_millis())]
+    Timeout {
+        /// What was being waited for.
+        doing: String,
+        /// How long.
+        waited: Duration,
+        /// The guest's and QEMU's last words.
+        report: Box<Report>,
+    },
+    /// The console ended or stayed silent.
+    #[error("{source}{report}")]
+    Console {
+        /// What was waited for, and how it went.
+        source: ConsoleError,
+        /// The guest's and QEMU's last words.
+        report: Box<Report>,
+    },
+    /// The monitor refused a command or went away.
+    #[error("{source}{report}")]
+    Qmp {
+        /// The monitor's answer.
+        source: QmpError,
+        /// The guest's and QEMU's last words.
+        report: Box<Report>,
+    },
+}
+
+impl Error {
+    /// Returns a closure for `map_err` that says what was being done.
+    pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io {
+            doing: doing.into(),
+            source,
+        }
+    }
+}
+
+/// The last words of a guest and of its emulator, appended to every error about them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// End of QEMU's standard error.
+    pub stderr: String,
+    /// Last lines of the serial console.
+    pub console: String,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (title, text) in [
+            ("QEMU said", &self.stderr),
+            ("console ended with", &self.console),
+        ] {
+            if text.trim().is_empty() {
+                continue;
+            }
+            write!(f, "\n{title}:")?;
+            for line in text.trim_end().lines() {
+                write!(f, "\n    {line}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn report_indents_what_was_said_and_leaves_out_silence() {
+        let report = Report {
+            stderr: "a\nb\n".to_owned(),
+            console: " \n".to_owned(),
+        };
+        assert_eq!(report.to_string(), "\nQEMU said:\n    a\n    b");
+        assert_eq!(Report::default().to_string(), "");
+    }
+}

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A running guest.
+
+mod connect;
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+use std::time::Instant;
+
+use tempfile::TempDir;
+
+use self::connect::accept;
+use self::connect::listen;
+use self::connect::start_failure;
+use crate::accounting;
+use crate::config::Config;
+use crate::config::Sockets;
+use crate::console::Console;
+use crate::console::ConsoleError;
+use crate::console::Tee;
+use crate::error::Error;
+use crate::error::Report;
+use crate::outcome::Outcome;
+use crate::outcome::ShutdownReason;
+use crate::process::Process;
+use crate::qmp;
+use crate::qmp::commands;
+use crate::Result;
+
+/// How long QEMU may take from its start until its monitor answers.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long QEMU may take for an ordinary monitor command.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A QEMU process with one guest.
+///
+/// The process ends with this value, and when our process ends in any way at all.
+// Fields are dropped in this order: the process first, its directory last.
+#[derive(Debug)]
+pub struct Machine {
+    process: Process,
+    qmp: qmp::Client,
+    console: Console,
+    ended: Option<Outcome>,
+    console_log: PathBuf,
+    _directory: TempDir,
+}
+
+impl Machine {
+    /// Starts QEMU and waits until its monitor answers. The guest runs, unless the configuration
+    /// asks for a paused one.
+    ///
+    /// # Errors
+    ///
+    /// When QEMU cannot be started or refuses its arguments; its own words are in the error.
+    pub fn start(config: &Config) -> Result<Self> {
+        Self::start_with(config, None)
+    }
+
+    /// Like [`Self::start`], and copies the console's output to `tee` as it comes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`].
+    pub fn start_with(config: &Config, tee: Option<Tee>) -> Result<Self> {
+        let directory = tempfile::Builder::new()
+            .prefix("onecopy-")
+            .tempdir()
+            .map_err(Error::io("create a directory for the guest's sockets"))?;
+        let console_log = config
+            .console_log
+            .clone()
+            .unwrap_or_else(|| directory.path().join("console.log"));
+        let log = File::create(&console_log)
+            .map_err(Error::io(format!("create {}", console_log.display())))?;
+        let paths = [
+            directory.path().join("console"),
+            directory.path().join("qmp"),
+        ];
+        let [console_socket, qmp_socket] = [listen(&paths[0])?, listen(&paths[1])?];
+
+        let sockets = Sockets {
+            console: &paths[0],
+            qmp: &paths[1],
+        };
+        let mut command = Command::new(config.qemu.path());
+        command.args(config.arguments(sockets));
+        let mut process = Process::start(command)
+            .map_err(Error::io(format!("start {}", config.qemu.path().display())))?;
+
+        let stream = accept(&console_socket, &mut process, "connecting its console")?;
+        let console = Console::attach(stream, log, tee).map_err(Error::io("read the console"))?;
+        let stream = accept(&qmp_socket, &mut process, "connecting its monitor")?;
+        let qmp = qmp::Client::negotiate(stream, START_TIMEOUT)
+            .map_err(|error| start_failure(error, &mut process))?;
+        Ok(Self {
+            process,
+            qmp,
+            console,
+            ended: None,
+            console_log,
+            _directory: directory,
+        })
+    }
+
+    /// Returns the process id of QEMU.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Returns the serial console.
+    pub fn console(&self) -> &Console {
+        &self.console
+    }
+
+    /// Returns where the console's output is being written.
+    pub fn console_log(&self) -> &std::path::Path {
+        &self.console_log
+    }
+
+    /// Returns the monitor, for commands that need a time limit of their own.
+    pub fn qmp(&mut self) -> &mut qmp::Client {
+        &mut self.qmp
+    }
+
+    /// Carries out a monitor command within 10 s.
+    ///
+    /// # Errors
+    ///
+    /// When QEMU refuses, ends, or does not answer; its last words are in the error.
+    pub fn execute<C: qmp::Command>(&mut self, command: &C) -> Result<C::Ok> {
+        self.qmp
+            .execute(command, COMMAND_TIMEOUT)
+            .map_err(|source| Error::Qmp {
+                source,
+                report: Box::new(self.report()),
+            })
+    }
+
+    /// Waits until the console says `pattern`; see [`Console::wait_for`].
+    ///
+    /// # Errors
+    ///
+    /// When it does not within `timeout`; the guest's last words are in the error.
+    pub fn wait_for(&mut self, pattern: &str, timeout: Duration) -> Result<String> {
+        let found = self.console.wait_for(pattern, timeout);
+        self.with_report(found)
+    }
+
+    /// Waits for the first of several texts; see [`Console::wait_for_any`].
+    ///
+    /// # Errors
+    ///
+    /// When none comes within `timeout`; the guest's last words are in the error.
+    pub fn wait_for_any(
+        &mut self,
+        patterns: &[&str],
+        timeout: Duration,
+    ) -> Result<(usize, String)> {
+        let found = self.console.wait_for_any(patterns, timeout);
+        self.with_report(found)
+    }
+
+    /// Waits until a line with `pattern` is complete; see [`Console::wait_for_line`].
+    ///
+    /// # Errors
+    ///
+    /// When it does not come within `timeout`; the guest's last words are in the error.
+    pub fn wait_for_line(&mut self, pattern: &str, timeout: Duration) -> Result<String> {
+        let found = self.console.wait_for_line(pattern, timeout);
+        self.with_report(found)
+    }
+
+    /// Sends a line to the console.
+    ///
+    /// # Errors
+    ///
+    /// When the guest is gone or does not read.
+    pub fn send_line(&mut self, line: &str) -> Result<()> {
+        let sent = self.console.send_line(line);
+        self.with_report(sent)
+    }
+
+    /// Returns how QEMU ended, or `None` while it runs.
+    ///
+    /// # Errors
+    ///
+    /// When the process cannot be watched.
+    pub fn try_wait(&mut self) -> Result<Option<Outcome>> {
+        self.poll_end(Duration::ZERO)
+    }
+
+    /// Waits until QEMU has ended by itself, usually because the guest switched itself off.
+    ///
+    /// # Errors
+    ///
+    /// When it still runs after `timeout`; it is left running.
+    pub fn wait(&mut self, timeout: Duration) -> Result<Outcome> {
+        let start = Instant::now();
+        loop {
+            let left = timeout.saturating_sub(start.elapsed());
+            match self.poll_end(left)? {
+                Some(outcome) => return Ok(outcome),
+                None if left.is_zero() => {
+                    return Err(Error::Timeout {
+                        doing: "the guest".to_owned(),
+                        waited: timeout,
+                        report: Box::new(self.report()),
+                    });
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Tells QEMU to quit, kills it if it does not within 10 s, and returns how it ended.
+    ///
+    /// # Errors
+    ///
+    /// When the process cannot be killed.
+    pub fn quit(mut self) -> Result<Outcome> {
+        // A monitor that does not answer any more is why there is a kill.
+        let _ = self.qmp.execute(&commands::Quit {}, COMMAND_TIMEOUT);
+        if let Some(outcome) = self.poll_end(COMMAND_TIMEOUT)? {
+            return Ok(outcome);
+        }
+        self.kill()
+    }
+
+    /// Kills QEMU at once.
+    ///
+    /// # Errors
+    ///
+    /// When the process cannot be killed.
+    pub fn kill(mut self) -> Result<Outcome> {
+        let status = self.process.kill().map_err(Error::io("kill QEMU"))?;
+        Ok(self.conclude(status))
+    }
+
+    /// Returns what the guest costs now, by range of its memory.
+    ///
+    /// # Errors
+    ///
+    /// When QEMU does not answer or its mappings cannot be read.
+    pub fn usage(&mut self) -> Result<accounting::Usage> {
+        let command = commands::HumanMonitorCommand {
+            command_line: "info ramblock".to_owned(),
+        };
+        let blocks = accounting::RamBlock::parse_list(&self.execute(&command)?);
+        let mappings = accounting::Mapping::of_process(self.pid())
+            .map_err(Error::io("read the mappings of QEMU"))?;
+        Ok(accounting::Usage::of(&mappings, &blocks))
+    }
+
+    /// Returns the last words of QEMU and of the console.
+    pub fn report(&mut self) -> Report {
+        Report {
+            stderr: self.process.stderr_tail(),
+            console: self.console.tail(),
+        }
+    }
+
+    fn with_report<T>(&mut self, result: std::result::Result<T, ConsoleError>) -> Result<T> {
+        result.map_err(|source| {
+            if matches!(source, ConsoleError::Ended { .. }) {
+                // The console closes just before the process ends: wait for its last words.
+                let _ = self.process.wait(COMMAND_TIMEOUT);
+            }
+            Error::Console {
+                source,
+                report: Box::new(self.report()),
+            }
+        })
+    }
+
+    fn poll_end(&mut self, timeout: Duration) -> Result<Option<Outcome>> {
+        if let Some(outcome) = &self.ended {
+            return Ok(Some(outcome.clone()));
+        }
+        let status = self
+            .process
+            .wait(timeout)
+            .map_err(Error::io("wait for QEMU"))?;
+        Ok(status.map(|status| self.conclude(status)))
+    }
+
+    /// Collects what QEMU said before it ended.
+    fn conclude(&mut self, status: std::process::ExitStatus) -> Outcome {
+        self.qmp.drain(COMMAND_TIMEOUT);
+        self.console.wait_for_end(COMMAND_TIMEOUT);
+        let events = self.qmp.take_events();
+        let shutdown = events.iter().rev().find(|event| event.name == "SHUTDOWN");
+        let reason = shutdown
+            .and_then(|event| event.data.get("reason")?.as_str())
+            .map(ShutdownReason::from_qmp);
+        let outcome = Outcome { status, reason };
+        self.ended = Some(outcome.clone());
+        outcome
+    }
+}

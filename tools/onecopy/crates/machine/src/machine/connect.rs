@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From a started process to its open channels.
+
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixListener;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+use std::time::Instant;
+
+use rustix::event::poll;
+use rustix::event::PollFd;
+use rustix::event::PollFlags;
+use rustix::io::Errno;
+
+use super::COMMAND_TIMEOUT;
+use super::START_TIMEOUT;
+use crate::error::Error;
+use crate::error::Report;
+use crate::outcome::Outcome;
+use crate::process::timespec;
+use crate::process::Process;
+use crate::qmp::QmpError;
+use crate::Result;
+
+/// Listens where QEMU is told to connect.
+pub(super) fn listen(path: &Path) -> Result<UnixListener> {
+    UnixListener::bind(path).map_err(Error::io(format!("listen on {}", path.display())))
+}
+
+/// Waits for QEMU to connect, or to end.
+pub(super) fn accept(
+    listener: &UnixListener,
+    process: &mut Process,
+    doing: &str,
+) -> Result<UnixStream> {
+    let start = Instant::now();
+    loop {
+        let left = START_TIMEOUT.saturating_sub(start.elapsed());
+        let connected = wait_for_either(listener, process, left)?;
+        // A connection that QEMU made before it failed is of no use, so its end comes first.
+        if let Some(status) = process.try_wait().map_err(Error::io("wait for QEMU"))? {
+            return Err(Error::Ended {
+                doing: doing.to_owned(),
+                outcome: Outcome {
+                    status,
+                    reason: None,
+                },
+                report: words_of(process),
+            });
+        }
+        if connected {
+            let accepted = listener
+                .accept()
+                .map_err(Error::io("accept QEMU's connection"));
+            return accepted.map(|(stream, _)| stream);
+        }
+        if left.is_zero() {
+            return Err(Error::Timeout {
+                doing: format!("{doing} by QEMU"),
+                waited: START_TIMEOUT,
+                report: words_of(process),
+            });
+        }
+    }
+}
+
+/// Turns a failed negotiation into the reason: usually QEMU has refused an argument and ended.
+pub(super) fn start_failure(error: QmpError, process: &mut Process) -> Error {
+    let status = match &error {
+        QmpError::Closed { .. } => process.wait(COMMAND_TIMEOUT),
+        _ => process.try_wait(),
+    };
+    let report = words_of(process);
+    match status {
+        Ok(Some(status)) => Error::Ended {
+            doing: "starting".to_owned(),
+            outcome: Outcome {
+                status,
+                reason: None,
+            },
+            report,
+        },
+        _ => Error::Qmp {
+            source: error,
+            report,
+        },
+    }
+}
+
+/// Waits for a connection or the end of the process; says whether there is a connection.
+fn wait_for_either(listener: &UnixListener, process: &Process, timeout: Duration) -> Result<bool> {
+    let mut fds = [
+        PollFd::new(listener, PollFlags::IN),
+        PollFd::from_borrowed_fd(process.pidfd().as_fd(), PollFlags::IN),
+    ];
+    match poll(&mut fds, Some(&timespec(timeout))) {
+        Ok(_) => {
+            let [listening, _] = fds;
+            Ok(listening.revents().contains(PollFlags::IN))
+        }
+        Err(Errno::INTR) => Ok(false),
+        Err(error) => Err(Error::io("wait for QEMU")(error.into())),
+    }
+}
+
+/// Before there is a console, only QEMU has said something.
+fn words_of(process: &mut Process) -> Box<Report> {
+    Box::new(Report {
+        stderr: process.stderr_tail(),
+        console: String::new(),
+    })
+}

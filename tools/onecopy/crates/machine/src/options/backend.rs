@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Back ends: guest memory and block devices as the host holds them.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::path::PathBuf;
+
+use super::push;
+use super::Params;
+use super::Switch;
+
+/// `-object memory-backend-file`: guest memory that is a mapping of a file.
+#[derive(Debug, Clone)]
+pub struct MemoryBackendFile {
+    /// Object id, unique in the machine.
+    pub id: String,
+    /// The file to map.
+    pub mem_path: PathBuf,
+    /// Bytes to map from the start of the file.
+    pub size_bytes: u64,
+    /// Stores by the guest reach the file (and every other guest that maps it).
+    pub share: bool,
+    /// Open the file read-only and map it so.
+    pub readonly: bool,
+    /// Whether the memory is ROM for the guest; `None` leaves QEMU's default, which is ROM if the
+    /// file is read-only. QEMU refuses RAM on a file that is shared and read-only.
+    pub rom: Option<bool>,
+    /// Alignment of the mapping in the host's and the guest's address space; `None` leaves it at
+    /// the page size.
+    pub align_bytes: Option<u64>,
+}
+
+impl MemoryBackendFile {
+    /// Memory that all guests read and none can write: one copy in the host's page cache.
+    ///
+    /// It is aligned to 2 MiB, so that the host can map it by large pages.
+    pub fn shared_read_only(id: &str, mem_path: &Path, size_bytes: u64) -> Self {
+        Self {
+            id: id.to_owned(),
+            mem_path: mem_path.to_owned(),
+            size_bytes,
+            share: true,
+            readonly: true,
+            rom: Some(true),
+            align_bytes: Some(2 << 20),
+        }
+    }
+}
+
+impl Switch for MemoryBackendFile {
+    fn add_to(&self, args: &mut Vec<OsString>) {
+        let mut value = Params::new("memory-backend-file")
+            .with("id", &self.id)
+            .with("mem-path", &self.mem_path)
+            .with_number("size", self.size_bytes)
+            .with_switch("share", self.share)
+            .with_switch("readonly", self.readonly);
+        if let Some(rom) = self.rom {
+            value = value.with_switch("rom", rom);
+        }
+        if let Some(align_bytes) = self.align_bytes {
+            value = value.with_number("align", align_bytes);
+        }
+        push(args, "-object", value);
+    }
+}
+
+/// `-object memory-backend-ram`: anonymous guest memory, which the host can take back.
+#[derive(Debug, Clone)]
+pub struct MemoryBackendRam {
+    /// Object id, unique in the machine.
+    pub id: String,
+    /// Size in bytes.
+    pub size_bytes: u64,
+}
+
+impl Switch for MemoryBackendRam {
+    fn add_to(&self, args: &mut Vec<OsString>) {
+        let value = Params::new("memory-backend-ram")
+            .with("id", &self.id)
+            .with_number("size", self.size_bytes);
+        push(args, "-object", value);
+    }
+}
+
+/// Format of a disk image.
+///
+/// The format is never guessed from the content: a guest that can write to a raw disk could
+/// otherwise turn it into an image that names files of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlockFormat {
+    /// Blocks as they are.
+    Raw,
+    /// QEMU's own format.
+    Qcow2,
+}
+
+impl BlockFormat {
+    /// Chooses by the name: `.qcow2` is qcow2, everything else is raw.
+    pub fn from_path(path: &Path) -> Self {
+        match path.extension() {
+            Some(extension) if extension == "qcow2" => Self::Qcow2,
+            _ => Self::Raw,
+        }
+    }
+
+    fn driver(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+        }
+    }
+}
+
+/// `-blockdev`: a disk image in a file.
+#[derive(Debug, Clone)]
+pub struct Blockdev {
+    /// Node name, unique in the machine.
+    pub node_name: String,
+    /// The image.
+    pub filename: PathBuf,
+    /// Its format.
+    pub format: BlockFormat,
+    /// The guest may not write.
+    pub read_only: bool,
+}
+
+impl Switch for Blockdev {
+    fn add_to(&self, args: &mut Vec<OsString>) {
+        let value = Params::default()
+            .with("driver", self.format.driver())
+            .with("node-name", &self.node_name)
+            .with_switch("read-only", self.read_only)
+            .with("file.driver", "file")
+            .with("file.filename", &self.filename);
+        push(args, "-blockdev", value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segment_backend_is_shared_read_only_rom() {
+        let mut args = Vec::new();
+        MemoryBackendFile::shared_read_only("seg0", Path::new("/s/a,b.seg"), 2 << 20)
+            .add_to(&mut args);
+        assert_eq!(
+            args,
+            [
+                "-object",
+                "memory-backend-file,id=seg0,mem-path=/s/a,,b.seg,size=2097152,share=on,\
+                 readonly=on,rom=on,align=2097152"
+            ]
+        );
+    }
+
+    #[test]
+    fn disk_format_comes_from_the_name_alone() {
+        assert_eq!(
+            BlockFormat::from_path(Path::new("a.qcow2")),
+            BlockFormat::Qcow2
+        );
+        assert_eq!(BlockFormat::from_path(Path::new("qcow2")), BlockFormat::Raw);
+        assert_eq!(BlockFormat::from_path(Path::new("a.img")), BlockFormat::Raw);
+    }
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Character devices and what is connected to them: the serial console and the monitor.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::push;
+use super::Params;
+use super::Switch;
+
+/// `-chardev socket`: QEMU connects to a socket on which its starter listens.
+///
+/// With QEMU as the client nothing that it prints is lost: the connection is there before the
+/// first instruction of the guest.
+#[derive(Debug, Clone)]
+pub struct Chardev {
+    /// Id, unique in the machine.
+    pub id: String,
+    /// Path of the listening socket.
+    pub path: PathBuf,
+}
+
+impl Switch for Chardev {
+    fn add_to(&self, args: &mut Vec<OsString>) {
+        let value = Params::new("socket")
+            .with("id", &self.id)
+            .with("path", &self.path)
+            .with_switch("server", false);
+        push(args, "-chardev", value);
+    }
+}
+
+/// `-serial chardev:ID`: the next serial port.
+#[derive(Debug, Clone)]
+pub struct Serial {
+    /// Id of the character device.
+    pub chardev: String,
+}
+
+impl Switch for Serial {
+    fn add_to(&self, args: &mut Vec<OsString>) {
+        push(args, "-serial", format!("chardev:{}", self.chardev));
+    }
+}
+
+/// `-mon chardev=ID,mode=control`: a QMP monitor.
+#[derive(Debug, Clone)]
+pub struct Mon {
+    /// Id of the character device.
+    pub chardev: String,
+}
+
+impl Switch for Mon {
+    fn add_to(&self, args: &mut Vec<OsString>) {
+        let value = Params::default()
+            .with("chardev", &self.chardev)
+            .with("mode", "control");
+        push(args, "-mon", value);
+    }
+}

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Making a segment space from directories and images.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
+
+use onecopy_format::segment_space;
+use onecopy_format::segment_space::Member;
+use onecopy_format::segment_space::Name;
+use onecopy_format::segment_space::SegmentType;
+use onecopy_format::segment_space::DAX_ALIGN_BYTES;
+use onecopy_format::segment_space::ENTRY_BYTES;
+use onecopy_format::segment_space::HEADER_BYTES;
+
+use crate::copy::copy_range;
+use crate::copy::Range;
+use crate::digest::sha256;
+use crate::draft::Draft;
+use crate::draft::Scratch;
+use crate::erofs;
+use crate::erofs::ImageOptions;
+use crate::erofs::Mkfs;
+use crate::error::Error;
+use crate::progress::Meter;
+use crate::progress::Progress;
+use crate::progress::Stage;
+use crate::publish::Publisher;
+use crate::space::Space;
+use crate::store::Store;
+use crate::Result;
+
+/// Where the content of a member comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MemberContent {
+    /// A directory, of which an EROFS image is made.
+    Directory(PathBuf),
+    /// An image, which is copied as it is and padded with zeroes.
+    Image(PathBuf),
+    /// No content, for types that have none.
+    Nothing {
+        /// Size of the member in bytes; rounded up to 2 MiB.
+        size_bytes: u64,
+    },
+}
+
+/// A member to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberSource {
+    /// Name of the member.
+    pub name: Name,
+    /// Type of the member.
+    pub kind: SegmentType,
+    /// Its content.
+    pub content: MemberContent,
+}
+
+/// Who owns the files in the images of directories.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Ownership {
+    /// Whoever owns them in the directory.
+    #[default]
+    Keep,
+    /// Root owns all of them.
+    Root,
+}
+
+/// A segment space to be made.
+#[derive(Debug)]
+pub struct SpaceBuilder {
+    name: Name,
+    members: Vec<MemberSource>,
+    ownership: Ownership,
+    mkfs: Option<Mkfs>,
+}
+
+impl SpaceBuilder {
+    /// Starts a segment space without members.
+    pub fn new(name: Name) -> Self {
+        Self {
+            name,
+            members: Vec::new(),
+            ownership: Ownership::Keep,
+            mkfs: None,
+        }
+    }
+
+    /// Adds a member behind the others.
+    #[must_use]
+    pub fn member(mut self, member: MemberSource) -> Self {
+        self.members.push(member);
+        self
+    }
+
+    /// Says who owns the files in the images of directories.
+    #[must_use]
+    pub fn ownership(mut self, ownership: Ownership) -> Self {
+        self.ownership = ownership;
+        self
+    }
+
+    /// Uses this mkfs.erofs instead of the one that [`Mkfs::find`] finds.
+    #[must_use]
+    pub fn mkfs(mut self, mkfs: Mkfs) -> Self {
+        self.mkfs = Some(mkfs);
+        self
+    }
+
+    /// Makes the segment space and publishes it as the next generation.
+    ///
+    /// # Errors
+    ///
+    /// When the content cannot be read, no image be made of it, the members break a rule of the
+    /// format, or the store is full. The store is then as it was.
+    pub fn save(mut self, store: &Store, report: &mut dyn FnMut(Progress)) -> Result<Space> {
+        if self.members.is_empty() {
+            return Err(Error::NoMembers);
+        }
+        self.check_members()?;
+        let directory = store.create_space_directory(self.name)?;
+        let draft = Draft::create(&directory)?;
+        let mut members = Vec::with_capacity(self.members.len());
+        let mut offset_bytes = align(directory_end_bytes(self.members.len()));
+        for source in std::mem::take(&mut self.members) {
+            let member = self.add(&source, offset_bytes, &draft, &directory, report)?;
+            offset_bytes = member.end_bytes();
+            members.push(member);
+        }
+        let path = self.publish(&draft, &directory, &mut members, report)?;
+        Space::open(&path)
+    }
+
+    /// Refuses names, types and counts that the format refuses, before any image is made.
+    fn check_members(&self) -> Result<()> {
+        let offset_bytes = align(directory_end_bytes(self.members.len()));
+        let members: Vec<Member> = (0..)
+            .zip(&self.members)
+            .map(|(index, source)| Member {
+                name: source.name,
+                kind: source.kind,
+                offset_bytes: offset_bytes + index * DAX_ALIGN_BYTES,
+                size_bytes: DAX_ALIGN_BYTES,
+                generation: 1,
+                saved_unix_seconds: 0,
+                sha256: [0; 32],
+            })
+            .collect();
+        encode(self.name, 1, &members).map(drop)
+    }
+
+    /// Writes the content of a member into the draft.
+    fn add(
+        &mut self,
+        source: &MemberSource,
+        offset_bytes: u64,
+        draft: &Draft,
+        directory: &Path,
+        report: &mut dyn FnMut(Progress),
+    ) -> Result<Member> {
+        let at = Target {
+            draft,
+            directory,
+            name: source.name,
+            offset_bytes,
+        };
+        let size_bytes = match &source.content {
+            MemberContent::Directory(path) => self.add_directory(path, at, report)?,
+            MemberContent::Image(path) => add_image(path, at, report)?,
+            MemberContent::Nothing { size_bytes } => align(*size_bytes),
+        };
+        let draft_bytes = offset_bytes.saturating_add(size_bytes);
+        draft
+            .file()
+            .set_len(draft_bytes)
+            .map_err(Error::io("extend a file in", directory))?;
+        let mut sha256 = [0; 32];
+        if source.kind.saved() {
+            sha256 = at.sha256(size_bytes, report)?;
+        }
+        Ok(Member {
+            name: source.name,
+            kind: source.kind,
+            offset_bytes,
+            size_bytes,
+            generation: 1,
+            saved_unix_seconds: 0,
+            sha256,
+        })
+    }
+
+    fn add_directory(
+        &mut self,
+        path: &Path,
+        at: Target<'_>,
+        report: &mut dyn FnMut(Progress),
+    ) -> Result<u64> {
+        let failed = |source| Error::Mkfs {
+            member: at.name,
+            source,
+        };
+        let mkfs = match self.mkfs.take() {
+            Some(mkfs) => mkfs,
+            None => Mkfs::find().map_err(failed)?,
+        };
+        let mkfs = self.mkfs.insert(mkfs);
+        let image = Draft::create(at.directory)?;
+        let scratch = Scratch::create(at.directory)?;
+        Meter::start(report, Stage::Building, Some(at.name), 0);
+        let options = ImageOptions {
+            space: self.name,
+            member: at.name,
+            ownership: self.ownership,
+            scratch: scratch.path(),
+        };
+        mkfs.run(path, &image.path(), options).map_err(failed)?;
+        let aligned = erofs::AlignedImage::plan(image.file()).map_err(|source| Error::Layout {
+            member: at.name,
+            source,
+        })?;
+        let mut meter = Meter::start(report, Stage::Copying, Some(at.name), aligned.data_bytes());
+        aligned
+            .write(at.draft.file(), at.offset_bytes, &mut meter)
+            .map_err(Error::io("write the image of", path))?;
+        Ok(align(aligned.size_bytes()))
+    }
+
+    /// Completes the members, writes header and directory, and publishes the draft.
+    fn publish(
+        &self,
+        draft: &Draft,
+        directory: &Path,
+        members: &mut [Member],
+        report: &mut dyn FnMut(Progress),
+    ) -> Result<PathBuf> {
+        Meter::start(report, Stage::Publishing, None, 0);
+        // The data goes to disk before the lock is taken: that is what takes time.
+        draft
+            .file()
+            .sync_all()
+            .map_err(Error::io("write a file in", directory))?;
+        let saved_unix_seconds = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
+        let publisher = Publisher::lock(directory)?;
+        let generation = publisher.next_generation()?;
+        for member in members.iter_mut() {
+            member.generation = generation;
+            member.saved_unix_seconds = saved_unix_seconds;
+        }
+        let block = encode(self.name, generation, members)?;
+        draft
+            .file()
+            .write_all_at(&block, 0)
+            .map_err(Error::io("write a file in", directory))?;
+        publisher.publish(draft, generation)
+    }
+}
+
+/// The place of a member in the draft.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    draft: &'a Draft,
+    directory: &'a Path,
+    name: Name,
+    offset_bytes: u64,
+}
+
+impl Target<'_> {
+    fn sha256(self, size_bytes: u64, report: &mut dyn FnMut(Progress)) -> Result<[u8; 32]> {
+        let mut meter = Meter::start(report, Stage::Hashing, Some(self.name), size_bytes);
+        sha256(self.draft.file(), self.offset_bytes, size_bytes, &mut meter)
+            .map_err(Error::io("read a file in", self.directory))
+    }
+}
+
+fn add_image(path: &Path, at: Target<'_>, report: &mut dyn FnMut(Progress)) -> Result<u64> {
+    let image = File::open(path).map_err(Error::io("open", path))?;
+    let len = image.metadata().map_err(Error::io("examine", path))?.len();
+    if len == 0 {
+        return Err(Error::Empty {
+            member: at.name,
+            path: path.to_owned(),
+        });
+    }
+    let mut meter = Meter::start(report, Stage::Copying, Some(at.name), len);
+    let range = Range {
+        from: 0,
+        to: at.offset_bytes,
+        len,
+    };
+    copy_range(&image, at.draft.file(), range, &mut meter).map_err(Error::io("copy", path))?;
+    Ok(align(len))
+}
+
+/// Makes the header and the directory.
+fn encode(name: Name, generation: u64, members: &[Member]) -> Result<Vec<u8>> {
+    let space_bytes = members.last().map_or(0, Member::end_bytes);
+    let len = usize::try_from(directory_end_bytes(members.len())).unwrap_or(usize::MAX);
+    let mut block = vec![0; len];
+    let written = segment_space::encode(name, generation, space_bytes, members, &mut block)
+        .map_err(Error::Members)?;
+    block.truncate(written);
+    Ok(block)
+}
+
+/// Returns where the directory ends in a segment space of so many members.
+fn directory_end_bytes(members: usize) -> u64 {
+    HEADER_BYTES as u64 + members as u64 * ENTRY_BYTES as u64
+}
+
+/// Rounds up to the alignment that direct access needs.
+///
+/// A size that cannot be rounded up stays as it is, and the format refuses it.
+fn align(bytes: u64) -> u64 {
+    bytes
+        .checked_next_multiple_of(DAX_ALIGN_BYTES)
+        .unwrap_or(bytes)
+}

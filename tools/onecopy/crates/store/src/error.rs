@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What can go wrong with a store.
+
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use onecopy_format::segment_space::FormatError;
+use onecopy_format::segment_space::Name;
+
+use crate::erofs::LayoutError;
+use crate::erofs::MkfsError;
+
+/// A failure of a store operation.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A system call on a file failed.
+    #[error("Cannot {doing} {}", .path.display())]
+    Io {
+        /// What was being done, as a verb.
+        doing: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// There is no segment space of this name.
+    #[error("There is no segment space {name} in {}; {}", .root.display(), listed(.existing))]
+    NotFound {
+        /// The name asked for.
+        name: Name,
+        /// The store.
+        root: PathBuf,
+        /// The names that exist.
+        existing: Vec<Name>,
+    },
+    /// A file is not a valid segment space.
+    #[error("{} is not a valid segment space", .path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: FormatError,
+    },
+    /// The members do not make a valid segment space.
+    #[error("These members do not make a segment space")]
+    Members(#[source] FormatError),
+    /// A member has no content.
+    #[error("Member {member} is empty: {} has no bytes", .path.display())]
+    Empty {
+        /// The member.
+        member: Name,
+        /// Where its content should come from.
+        path: PathBuf,
+    },
+    /// A segment space without members was asked for.
+    #[error("A segment space needs at least one member")]
+    NoMembers,
+    /// mkfs.erofs cannot be used, or failed.
+    #[error("Cannot make the image of member {member}")]
+    Mkfs {
+        /// The member.
+        member: Name,
+        /// What went wrong.
+        source: MkfsError,
+    },
+    /// The image that mkfs.erofs made cannot be aligned.
+    #[error("Cannot align the image of member {member}")]
+    Layout {
+        /// The member.
+        member: Name,
+        /// What went wrong.
+        source: LayoutError,
+    },
+    /// Somebody else has been publishing a generation for too long.
+    #[error("{} is still locked after {} s", .path.display(), .waited.as_secs())]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+}
+
+impl Error {
+    /// Returns a closure for `map_err` that says what was being done to which file.
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io {
+            doing,
+            path,
+            source,
+        }
+    }
+}
+
+fn listed(names: &[Name]) -> String {
+    if names.is_empty() {
+        return "nothing has been saved there".to_owned();
+    }
+    let names: Vec<String> = names.iter().map(Name::to_string).collect();
+    format!("there are: {}", names.join(", "))
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Segment spaces on disk: building, publishing, listing and verifying them.
+//!
+//! A store is a directory:
+//!
+//! ```text
+//! ROOT/segments/NAME/1.seg, 2.seg ...   the generations of a segment space, read-only
+//! ROOT/segments/NAME/current            symbolic link to the generation that new guests get
+//! ROOT/segments/NAME/.lock              held while a generation is published
+//! ```
+//!
+//! A generation is written as a file without a name, or under a hidden one where the file system
+//! knows no nameless files. It gets its name when it is complete and on disk, and `current` then
+//! changes in one rename. So a full disk or a kill leaves either the old state or the new one.
+//! Older generations stay for the guests that use them.
+//!
+//! The format of the files is in [`onecopy_format::segment_space`].
+
+mod builder;
+mod copy;
+mod digest;
+mod draft;
+mod erofs;
+mod error;
+mod lock;
+mod progress;
+mod publish;
+mod space;
+mod store;
+
+pub use self::builder::MemberContent;
+pub use self::builder::MemberSource;
+pub use self::builder::Ownership;
+pub use self::builder::SpaceBuilder;
+pub use self::erofs::LayoutError;
+pub use self::erofs::Mkfs;
+pub use self::erofs::MkfsError;
+pub use self::error::Error;
+pub use self::progress::Progress;
+pub use self::progress::Stage;
+pub use self::space::MemberCheck;
+pub use self::space::MemberState;
+pub use self::space::Space;
+pub use self::store::Store;
+
+/// Shorthand for results of this crate.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The lock of a segment space's directory.
+
+use std::fs::File;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use rustix::fs::flock;
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+
+use crate::error::Error;
+use crate::Result;
+
+/// How long another process may hold the lock; it writes one block and renames.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How often a held lock is tried again.
+const RETRY: Duration = Duration::from_millis(10);
+
+/// A held lock; it is released when this is dropped, at the latest when the process ends.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Waits for the right to publish generations and to remove leftovers: one process has it.
+    pub(crate) fn exclusive(directory: &Path) -> Result<Self> {
+        Self::wait(directory, FlockOperation::NonBlockingLockExclusive)
+    }
+
+    /// Waits until nobody has the exclusive lock, and keeps it from everybody.
+    pub(crate) fn shared(directory: &Path) -> Result<Self> {
+        Self::wait(directory, FlockOperation::NonBlockingLockShared)
+    }
+
+    fn wait(directory: &Path, operation: FlockOperation) -> Result<Self> {
+        let path = directory.join(".lock");
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(Error::io("open", &path))?;
+        let start = Instant::now();
+        loop {
+            match flock(&file, operation) {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(Errno::WOULDBLOCK) if start.elapsed() < TIMEOUT => thread::sleep(RETRY),
+                Err(Errno::WOULDBLOCK) => {
+                    return Err(Error::Locked {
+                        path,
+                        waited: TIMEOUT,
+                    })
+                }
+                Err(error) => return Err(Error::io("lock", &path)(error.into())),
+            }
+        }
+    }
+}

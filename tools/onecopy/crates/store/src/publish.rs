@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Giving a complete segment space its name.
+
+use std::fs;
+use std::fs::File;
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::path::PathBuf;
+
+use crate::draft;
+use crate::draft::Draft;
+use crate::error::Error;
+use crate::lock::Lock;
+use crate::Result;
+
+/// Name of the link to the generation that new guests get.
+pub(crate) const CURRENT: &str = "current";
+
+/// Name of the link while it is being made.
+const NEXT: &str = ".current";
+
+/// Extension of a generation.
+const EXTENSION: &str = "seg";
+
+/// The right to publish generations of one segment space; one process at a time has it.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    directory: PathBuf,
+    _lock: Lock,
+}
+
+impl Publisher {
+    /// Waits for the right, and removes what killed processes have left.
+    pub(crate) fn lock(directory: &Path) -> Result<Self> {
+        let lock = Lock::exclusive(directory)?;
+        draft::remove_stale(directory).map_err(Error::io("clean", directory))?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    /// Returns the number that the next generation gets.
+    pub(crate) fn next_generation(&self) -> Result<u64> {
+        Ok(generations(&self.directory)?
+            .last()
+            .map_or(1, |last| last + 1))
+    }
+
+    /// Writes the draft to disk, names it and makes it the current generation.
+    pub(crate) fn publish(&self, draft: &Draft, generation: u64) -> Result<PathBuf> {
+        let name = file_name(generation);
+        let path = self.directory.join(&name);
+        let file = draft.file();
+        file.set_permissions(Permissions::from_mode(0o444))
+            .and_then(|()| file.sync_all())
+            .map_err(Error::io("write", &path))?;
+        draft.link(&path).map_err(Error::io("create", &path))?;
+        self.sync()?;
+
+        let next = self.directory.join(NEXT);
+        remove_if_there(&next).map_err(Error::io("remove", &next))?;
+        symlink(&name, &next).map_err(Error::io("create", &next))?;
+        let current = self.directory.join(CURRENT);
+        fs::rename(&next, &current).map_err(Error::io("replace", &current))?;
+        self.sync()?;
+        Ok(path)
+    }
+
+    /// Writes the directory itself to disk.
+    fn sync(&self) -> Result<()> {
+        File::open(&self.directory)
+            .and_then(|directory| directory.sync_all())
+            .map_err(Error::io("write", &self.directory))
+    }
+}
+
+/// Returns the generations in `directory`, in ascending order.
+pub(crate) fn generations(directory: &Path) -> Result<Vec<u64>> {
+    let mut generations = Vec::new();
+    for entry in fs::read_dir(directory).map_err(Error::io("read", directory))? {
+        let name = entry.map_err(Error::io("read", directory))?.file_name();
+        generations.extend(generation_of(Path::new(&name)));
+    }
+    generations.sort_unstable();
+    Ok(generations)
+}
+
+/// Returns the file name of a generation.
+pub(crate) fn file_name(generation: u64) -> String {
+    format!("{generation}.{EXTENSION}")
+}
+
+/// Returns the generation that a file name stands for.
+pub(crate) fn generation_of(name: &Path) -> Option<u64> {
+    let generation = name
+        .to_str()?
+        .strip_suffix(EXTENSION)?
+        .strip_suffix('.')?
+        .parse()
+        .ok()?;
+    // Other spellings of a number, such as 01.seg, are not ours.
+    (name.to_str()? == file_name(generation)).then_some(generation)
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn publish(directory: &Path) -> PathBuf {
+        let draft = Draft::create(directory).unwrap();
+        let publisher = Publisher::lock(directory).unwrap();
+        let generation = publisher.next_generation().unwrap();
+        publisher.publish(&draft, generation).unwrap()
+    }
+
+    #[test]
+    fn generations_count_up_and_current_follows() {
+        let directory = tempfile::tempdir().unwrap();
+        for expected in ["1.seg", "2.seg", "3.seg"] {
+            let path = publish(directory.path());
+            assert_eq!(path, directory.path().join(expected));
+            let current = fs::read_link(directory.path().join(CURRENT)).unwrap();
+            assert_eq!(current, Path::new(expected));
+            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o444);
+        }
+        assert_eq!(generations(directory.path()).unwrap(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_leftover_of_an_interrupted_rename_is_no_obstacle() {
+        let directory = tempfile::tempdir().unwrap();
+        symlink("7.seg", directory.path().join(NEXT)).unwrap();
+        publish(directory.path());
+        assert!(!directory.path().join(NEXT).is_symlink());
+    }
+
+    #[test]
+    fn a_generation_without_a_link_is_not_overwritten() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("4.seg"), "complete but never current").unwrap();
+        assert_eq!(publish(directory.path()), directory.path().join("5.seg"));
+    }
+
+    #[test]
+    fn only_our_file_names_are_generations() {
+        for (name, expected) in [
+            ("12.seg", Some(12)),
+            ("012.seg", None),
+            ("+1.seg", None),
+            ("1seg", None),
+            (".seg", None),
+            ("current", None),
+        ] {
+            assert_eq!(generation_of(Path::new(name)), expected, "{name}");
+        }
+    }
+}

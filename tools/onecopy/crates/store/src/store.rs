@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The directory of all segment spaces.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+use onecopy_format::segment_space::Name;
+
+use crate::draft;
+use crate::error::Error;
+use crate::lock::Lock;
+use crate::publish;
+use crate::space::Space;
+use crate::Result;
+
+/// A store of segment spaces.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// Opens the store at `root`; it may be empty or not exist yet.
+    pub fn open(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Returns the directory of the store.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Returns the names of all segment spaces that have a current generation, in order.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be read. A store that does not exist is empty.
+    pub fn names(&self) -> Result<Vec<Name>> {
+        let directory = self.segments();
+        let entries = match fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(Error::io("read", &directory)(error)),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(Error::io("read", &directory))?;
+            if let Some(name) = name_of(&entry.file_name()) {
+                if entry.path().join(publish::CURRENT).is_symlink() {
+                    names.push(name);
+                }
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Opens the current generation of a segment space.
+    ///
+    /// The space's path names that generation, so it stays valid when another one is published.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such segment space (the error lists those that exist) or it is invalid.
+    pub fn current(&self, name: Name) -> Result<Space> {
+        let directory = self.space_directory(name);
+        let link = directory.join(publish::CURRENT);
+        match fs::read_link(&link) {
+            Ok(target) => Space::open(&directory.join(target)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NotFound {
+                name,
+                root: self.root.clone(),
+                existing: self.names()?,
+            }),
+            Err(error) => Err(Error::io("read", &link)(error)),
+        }
+    }
+
+    /// Returns the generations of a segment space, in ascending order.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be read.
+    pub fn generations(&self, name: Name) -> Result<Vec<u64>> {
+        publish::generations(&self.space_directory(name))
+    }
+
+    /// Opens one generation of a segment space.
+    ///
+    /// # Errors
+    ///
+    /// When it does not exist or is invalid.
+    pub fn generation(&self, name: Name, generation: u64) -> Result<Space> {
+        Space::open(
+            &self
+                .space_directory(name)
+                .join(publish::file_name(generation)),
+        )
+    }
+
+    /// Removes what killed processes have left behind, and returns the number of files.
+    ///
+    /// # Errors
+    ///
+    /// When a directory cannot be read or a file not be removed.
+    pub fn remove_stale(&self) -> Result<usize> {
+        let directory = self.segments();
+        if !directory.exists() {
+            return Ok(0);
+        }
+        let mut removed = 0;
+        for entry in fs::read_dir(&directory).map_err(Error::io("read", &directory))? {
+            let path = entry.map_err(Error::io("read", &directory))?.path();
+            if path.is_dir() {
+                let _lock = Lock::exclusive(&path)?;
+                removed += draft::remove_stale(&path).map_err(Error::io("clean", &path))?;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Returns the directory of a segment space, created if need be.
+    pub(crate) fn create_space_directory(&self, name: Name) -> Result<PathBuf> {
+        let directory = self.space_directory(name);
+        fs::create_dir_all(&directory).map_err(Error::io("create", &directory))?;
+        Ok(directory)
+    }
+
+    fn segments(&self) -> PathBuf {
+        self.root.join("segments")
+    }
+
+    fn space_directory(&self, name: Name) -> PathBuf {
+        self.segments().join(name.as_str())
+    }
+}
+
+/// Returns the name that a directory stands for; anything else in the store is not ours.
+fn name_of(file_name: &OsStr) -> Option<Name> {
+    let bytes = file_name.as_encoded_bytes();
+    let name = Name::new(bytes).ok()?;
+    // A name is upper-cased on input, but a directory is written in capitals only.
+    (name.as_bytes() == bytes).then_some(name)
+}

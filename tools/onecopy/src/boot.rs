@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A guest in the foreground: started, connected to our standard streams, and ended.
+
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use onecopy_machine::Config;
+use onecopy_machine::Error;
+use onecopy_machine::Machine;
+use onecopy_machine::Outcome;
+use signal_hook::consts::SIGHUP;
+use signal_hook::consts::SIGINT;
+use signal_hook::consts::SIGTERM;
+
+use crate::terminal;
+use crate::terminal::Keyboard;
+
+/// How often signals and the time limit are looked at.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How a guest in the foreground came to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    /// QEMU ended.
+    Machine(Outcome),
+    /// The guest ran for as long as it was allowed to.
+    Timeout(Duration),
+    /// We were told to end it.
+    Signal(usize),
+}
+
+/// Runs a guest until it ends, or until a signal or the time limit ends it.
+pub(crate) fn run(config: &Config, timeout: Option<Duration>) -> anyhow::Result<End> {
+    let signal = watch_signals()?;
+    let start = Instant::now();
+    let mut machine = Machine::start_with(config, Some(Box::new(std::io::stdout())))?;
+    let _keyboard = Keyboard::take()?;
+    terminal::forward_input(machine.console().clone())?;
+    loop {
+        match machine.wait(TICK) {
+            Ok(outcome) => return Ok(End::Machine(outcome)),
+            Err(Error::Timeout { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let received = signal.load(Ordering::Relaxed);
+        let over = timeout.filter(|timeout| start.elapsed() >= *timeout);
+        let end = match (received, over) {
+            (0, None) => continue,
+            (0, Some(timeout)) => End::Timeout(timeout),
+            (received, _) => End::Signal(received),
+        };
+        machine.kill()?;
+        return Ok(end);
+    }
+}
+
+/// Remembers the number of the last signal that asks us to end.
+fn watch_signals() -> std::io::Result<Arc<AtomicUsize>> {
+    let received = Arc::new(AtomicUsize::new(0));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        let number = usize::try_from(signal).unwrap_or_default();
+        signal_hook::flag::register_usize(signal, Arc::clone(&received), number)?;
+    }
+    Ok(received)
+}

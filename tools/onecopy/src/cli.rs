@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The command line: what was typed.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::Parser;
+use clap::Subcommand;
+use onecopy_format::segment_space::Name;
+use onecopy_format::segment_space::SegmentType;
+use onecopy_machine::accel::Choice;
+
+use crate::segments::Wanted;
+use crate::size;
+
+/// Where segment spaces are kept unless something else is said.
+const DEFAULT_ROOT: &str = "/var/lib/onecopy";
+
+/// Share one copy of kernels and programs among the Linux guests of this host.
+#[derive(Debug, Parser)]
+#[command(
+    name = "onecopy",
+    version,
+    after_help = "\
+Exit status: 0 done, 1 failed, 2 the command line was not understood.
+
+Examples:
+  onecopy saveseg USR --from-dir /srv/trees/usr
+  onecopy query seg --verify
+  onecopy boot --kernel bzImage --root-segment USR"
+)]
+pub(crate) struct Cli {
+    /// Directory of the store
+    #[arg(long, global = true, env = "ONECOPY_ROOT", default_value = DEFAULT_ROOT)]
+    pub(crate) root: PathBuf,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Saveseg(SavesegArgs),
+    /// Show what is in the store
+    #[command(subcommand)]
+    Query(QueryCommand),
+    Boot(BootArgs),
+}
+
+/// Save a segment space as a new generation.
+///
+/// The segment space gets the given name. With --from-dir or --from-image it has one member of
+/// that name; --member may be given several times for several members. Guests that are running
+/// keep the generation that they have; guests that are started later get the new one.
+#[derive(Debug, Args)]
+#[command(
+    group = clap::ArgGroup::new("content").required(true).multiple(true)
+        .args(["from_dir", "from_image", "members"]),
+    after_help = "\
+Examples:
+  onecopy saveseg USR --from-dir /srv/trees/usr
+  onecopy saveseg DATA --from-image data.img --type SW
+  onecopy saveseg TOOLS --member PY=/srv/python --member GCC=/srv/gcc"
+)]
+pub(crate) struct SavesegArgs {
+    /// Name of the segment space: 1 to 8 of A-Z 0-9 _ -
+    pub(crate) name: Name,
+
+    /// Make an EROFS image of this directory
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["from_image", "members"])]
+    pub(crate) from_dir: Option<PathBuf>,
+
+    /// Copy this image
+    #[arg(long, value_name = "FILE", conflicts_with = "members")]
+    pub(crate) from_image: Option<PathBuf>,
+
+    /// Add a member from a directory or an image
+    #[arg(long = "member", value_name = "NAME=PATH", value_parser = parse_member)]
+    pub(crate) members: Vec<NamedPath>,
+
+    /// Type of the members: SR, ER, SC (read-only), SW or EW
+    #[arg(long = "type", value_name = "TYPE", default_value = "SR", value_parser = parse_type)]
+    pub(crate) kind: SegmentType,
+
+    /// Give all files in images of directories to root
+    #[arg(long)]
+    pub(crate) all_root: bool,
+}
+
+/// A name and where its content is.
+#[derive(Debug, Clone)]
+pub(crate) struct NamedPath {
+    pub(crate) name: Name,
+    pub(crate) path: PathBuf,
+}
+
+/// What can be shown.
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueryCommand {
+    Seg(QuerySegArgs),
+}
+
+/// Show segment spaces and their members.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onecopy query seg
+  onecopy query seg USR --verify
+  onecopy query seg --json")]
+pub(crate) struct QuerySegArgs {
+    /// Only this segment space
+    pub(crate) name: Option<Name>,
+
+    /// Compute the digest of every member again; a wrong one makes the exit status 1
+    #[arg(long)]
+    pub(crate) verify: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Start a guest in the foreground.
+///
+/// The guest's serial console is connected to standard input and output. The exit status is 0
+/// when the guest switches itself off, and 1 when it resets, panics, runs into the time limit or
+/// is interrupted. Ctrl-C ends the guest at once.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onecopy boot --kernel bzImage --initrd initrd.img --memory 1G
+  onecopy boot --kernel bzImage --root-segment ROOT --segment TOOLS
+  onecopy boot --kernel bzImage --root-segment ROOT --append init=/bin/sh")]
+pub(crate) struct BootArgs {
+    /// Kernel to boot: a bzImage or an ELF file with a PVH entry
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kernel: PathBuf,
+
+    /// Initial RAM file system
+    #[arg(long, value_name = "FILE")]
+    pub(crate) initrd: Option<PathBuf>,
+
+    /// Guest memory, with a unit: K, M, G or T (powers of 1024)
+    #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = size::parse)]
+    pub(crate) memory: u64,
+
+    /// Virtual processors
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) cpus: u32,
+
+    /// Attach a segment: a segment space with all its members, a member, or contiguous members
+    /// as A:B:C
+    #[arg(long = "segment", value_name = "NAME")]
+    pub(crate) segments: Vec<Wanted>,
+
+    /// Mount this segment as the root file system
+    #[arg(long, value_name = "NAME")]
+    pub(crate) root_segment: Option<Name>,
+
+    /// Attach a disk: qcow2 if the name ends so, else raw
+    #[arg(long = "disk", value_name = "FILE")]
+    pub(crate) disks: Vec<PathBuf>,
+
+    /// More of the kernel command line
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) append: Option<String>,
+
+    /// Accelerator: auto, kvm or tcg
+    #[arg(long, value_name = "ACCEL", default_value = "auto")]
+    pub(crate) accel: Choice,
+
+    /// Name of the guest
+    #[arg(long, value_name = "NAME", default_value = "onecopy")]
+    pub(crate) name: String,
+
+    /// End the guest after this many seconds
+    #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) timeout: Option<u64>,
+
+    /// Keep the console's output in this file as well
+    #[arg(long, value_name = "FILE")]
+    pub(crate) console_log: Option<PathBuf>,
+
+    /// The emulator
+    #[arg(long, value_name = "FILE", env = "ONECOPY_QEMU")]
+    pub(crate) qemu: Option<PathBuf>,
+}
+
+fn parse_member(text: &str) -> Result<NamedPath, String> {
+    let (name, path) = text.split_once('=').ok_or("NAME=PATH is expected")?;
+    if path.is_empty() {
+        return Err("the path is empty".to_owned());
+    }
+    let name = name.parse().map_err(|error| format!("{error}"))?;
+    Ok(NamedPath {
+        name,
+        path: PathBuf::from(path),
+    })
+}
+
+fn parse_type(word: &str) -> Result<SegmentType, String> {
+    let kind = SegmentType::from_keyword(&word.to_ascii_uppercase())
+        .ok_or("SR, ER, SC, SW or EW is expected")?;
+    if !kind.saved() {
+        return Err(format!(
+            "{kind} has no saved content; SR, ER, SC, SW or EW is expected"
+        ));
+    }
+    Ok(kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn types_without_saved_content_are_refused() {
+        assert_eq!(parse_type("sw"), Ok(SegmentType::Sw));
+        assert!(parse_type("SN")
+            .unwrap_err()
+            .starts_with("SN has no saved content"));
+        assert!(parse_type("XX").is_err());
+    }
+
+    #[test]
+    fn a_member_needs_a_name_and_a_path() {
+        let member = parse_member("py=/srv/a=b").unwrap();
+        assert_eq!(
+            (member.name.as_str(), member.path),
+            ("PY", PathBuf::from("/srv/a=b"))
+        );
+        for text in ["PY", "PY=", "=x", "TOOLONGNAME=x"] {
+            assert!(parse_member(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The list of segment spaces, as a table and as JSON.
+
+use std::io;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+use std::time::UNIX_EPOCH;
+
+use onecopy_format::segment_space::Member;
+use onecopy_format::segment_space::Name;
+use onecopy_store::MemberCheck;
+use onecopy_store::MemberState;
+use onecopy_store::Space;
+use serde::Serialize;
+use serde::Serializer;
+
+use crate::size;
+
+/// Everything that `query seg` has found.
+#[derive(Debug, Serialize)]
+pub(crate) struct Segments {
+    #[serde(rename = "segment_spaces")]
+    pub(crate) spaces: Vec<ListedSpace>,
+    pub(crate) invalid: Vec<InvalidSpace>,
+    #[serde(skip)]
+    json: bool,
+}
+
+/// A valid segment space.
+#[derive(Debug, Serialize)]
+pub(crate) struct ListedSpace {
+    #[serde(serialize_with = "display")]
+    name: Name,
+    generation: u64,
+    generations: Vec<u64>,
+    size_bytes: u64,
+    path: PathBuf,
+    members: Vec<ListedMember>,
+}
+
+/// A member of a valid segment space.
+#[derive(Debug, Serialize)]
+struct ListedMember {
+    #[serde(serialize_with = "display")]
+    name: Name,
+    #[serde(rename = "type")]
+    kind: String,
+    offset_bytes: u64,
+    size_bytes: u64,
+    generation: u64,
+    saved_unix_seconds: u64,
+    sha256: Option<String>,
+    dax: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    check: Option<Check>,
+}
+
+/// What the check of a member has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Check {
+    Intact,
+    Corrupt,
+    None,
+}
+
+/// A segment space that cannot be used.
+#[derive(Debug, Serialize)]
+pub(crate) struct InvalidSpace {
+    #[serde(serialize_with = "display")]
+    pub(crate) name: Name,
+    pub(crate) error: String,
+}
+
+impl Segments {
+    pub(crate) fn new(json: bool) -> Self {
+        Self {
+            spaces: Vec::new(),
+            invalid: Vec::new(),
+            json,
+        }
+    }
+
+    /// Whether nothing is invalid and no check failed.
+    pub(super) fn is_sound(&self) -> bool {
+        self.invalid.is_empty() && self.corrupt().next().is_none()
+    }
+
+    pub(super) fn render(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
+        if self.json {
+            serde_json::to_writer_pretty(&mut *out, self)?;
+            writeln!(out)?;
+        } else {
+            write_table(out, &self.rows())?;
+        }
+        for invalid in &self.invalid {
+            writeln!(err, "onecopy: {}", invalid.error)?;
+        }
+        for (space, member) in self.corrupt() {
+            writeln!(
+                err,
+                "onecopy: member {} of {} is corrupt",
+                member.name,
+                space.path.display()
+            )?;
+        }
+        Ok(())
+    }
+
+    fn corrupt(&self) -> impl Iterator<Item = (&ListedSpace, &ListedMember)> {
+        self.spaces
+            .iter()
+            .flat_map(|space| space.members.iter().map(move |member| (space, member)))
+            .filter(|(_, member)| member.check == Some(Check::Corrupt))
+    }
+
+    fn rows(&self) -> Vec<Vec<String>> {
+        let checked = self
+            .spaces
+            .iter()
+            .flat_map(|space| &space.members)
+            .any(|m| m.check.is_some());
+        let mut title = vec![
+            "SPACE", "MEMBER", "TYPE", "GEN", "OFFSET", "SIZE", "DAX", "SAVED",
+        ];
+        if checked {
+            title.push("CHECK");
+        }
+        let mut rows = vec![title.into_iter().map(str::to_owned).collect()];
+        for space in &self.spaces {
+            rows.extend(space.members.iter().map(|member| member.row(space.name)));
+        }
+        rows
+    }
+}
+
+impl ListedSpace {
+    pub(crate) fn new(
+        space: &Space,
+        generations: Vec<u64>,
+        checks: Option<&[MemberCheck]>,
+    ) -> Self {
+        let state_of = |name| {
+            checks?
+                .iter()
+                .find(|check| check.name == name)
+                .map(|c| c.state)
+        };
+        Self {
+            name: space.name(),
+            generation: space.generation(),
+            generations,
+            size_bytes: space.size_bytes(),
+            path: space.path().to_owned(),
+            members: space
+                .members()
+                .iter()
+                .map(|member| ListedMember::new(member, state_of(member.name)))
+                .collect(),
+        }
+    }
+}
+
+impl ListedMember {
+    fn new(member: &Member, state: Option<MemberState>) -> Self {
+        Self {
+            name: member.name,
+            kind: member.kind.to_string(),
+            offset_bytes: member.offset_bytes,
+            size_bytes: member.size_bytes,
+            generation: member.generation,
+            saved_unix_seconds: member.saved_unix_seconds,
+            sha256: member.kind.saved().then(|| hexadecimal(&member.sha256)),
+            dax: member.dax_aligned(),
+            check: state.map(|state| match state {
+                MemberState::Intact => Check::Intact,
+                MemberState::Corrupt { .. } => Check::Corrupt,
+                MemberState::NoData => Check::None,
+            }),
+        }
+    }
+
+    fn row(&self, space: Name) -> Vec<String> {
+        let mut row = vec![
+            space.to_string(),
+            self.name.to_string(),
+            self.kind.clone(),
+            self.generation.to_string(),
+            size::show(self.offset_bytes),
+            size::show(self.size_bytes),
+            if self.dax { "yes" } else { "no" }.to_owned(),
+            utc(self.saved_unix_seconds),
+        ];
+        row.extend(self.check.map(|check| match check {
+            Check::Intact => "intact".to_owned(),
+            Check::Corrupt => "CORRUPT".to_owned(),
+            Check::None => "no data".to_owned(),
+        }));
+        row
+    }
+}
+
+/// Writes a table whose columns are as wide as their widest entry.
+fn write_table(out: &mut dyn Write, rows: &[Vec<String>]) -> io::Result<()> {
+    let columns = rows.first().map_or(0, Vec::len);
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(String::len)
+            .max()
+            .unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    for row in rows {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, &width)| format!("{cell:width$}"))
+            .collect();
+        writeln!(out, "{}", cells.join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+/// Writes a time as `2026-01-31T12:00:00Z`.
+fn utc(unix_seconds: u64) -> String {
+    match UNIX_EPOCH.checked_add(Duration::from_secs(unix_seconds)) {
+        // The formatter knows years up to 9999 and panics beyond.
+        Some(time) if unix_seconds < 253_402_300_800 => {
+            humantime::format_rfc3339_seconds(time).to_string()
+        }
+        _ => unix_seconds.to_string(),
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn display<S: Serializer>(name: &Name, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_lines_have_no_trailing_blanks() {
+        let rows = [
+            vec!["A".to_owned(), "B".to_owned()],
+            vec!["long".to_owned(), "x".to_owned()],
+        ];
+        let mut out = Vec::new();
+        write_table(&mut out, &rows).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "A     B\nlong  x\n");
+    }
+
+    #[test]
+    fn times_are_shown_in_utc_and_absurd_ones_as_numbers() {
+        assert_eq!(utc(0), "1970-01-01T00:00:00Z");
+        assert_eq!(utc(253_402_300_799), "9999-12-31T23:59:59Z");
+        assert_eq!(utc(u64::MAX), u64::MAX.to_string());
+    }
+}

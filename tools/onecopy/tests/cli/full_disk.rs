@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A full disk leaves the store as it was.
+//!
+//! The disk is a small tmpfs in a mount namespace of its own, so no other test sees it and it
+//! goes with the last process in it.
+
+use std::process::Command;
+
+use crate::util::eqnice;
+use crate::util::has_mkfs;
+use crate::util::skip;
+use crate::util::Dir;
+use crate::util::PROGRAM;
+
+/// Mounts a disk of 12 MiB as the store and runs a script there.
+fn run_on_small_disk(dir: &Dir, script: &str) -> Option<String> {
+    let script = format!(
+        "set -u; mkdir store; mount -t tmpfs -o size=12m none store || exit 99\n{script}\n\
+         echo \"left: $(ls -A store/segments/USR | tr '\\n' ' ')\"\n"
+    );
+    let mut command = Command::new("unshare");
+    command
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", &script])
+        .current_dir(dir.path(""))
+        .env("ONECOPY_ROOT", dir.path("store"))
+        .env("onecopy", PROGRAM)
+        .env("LC_ALL", "C");
+    if !Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "true"])
+        .status()
+        .is_ok_and(|status| status.success())
+    {
+        skip("no user and mount namespaces: unshare(1) fails");
+        return None;
+    }
+    let ran = dir.finish(&mut command);
+    assert_ne!(ran.code, Some(99), "{}", ran.stderr);
+    Some(ran.stdout)
+}
+
+#[test]
+fn an_image_that_does_not_fit_leaves_the_old_generation() {
+    let dir = Dir::new();
+    dir.file("small.img", vec![1; 2 << 20]);
+    dir.file("large.img", vec![2; 32 << 20]);
+    let Some(said) = run_on_small_disk(
+        &dir,
+        "$onecopy saveseg USR --from-image small.img
+         $onecopy saveseg USR --from-image large.img 2>&1; echo \"exit $?\"
+         $onecopy query seg --verify; echo \"exit $?\"
+         $onecopy saveseg USR --from-image small.img",
+    ) else {
+        return;
+    };
+    let header = format!(
+        "SPACE  MEMBER  TYPE  GEN  OFFSET  SIZE   DAX  {:20}  CHECK",
+        "SAVED"
+    );
+    eqnice!(
+        said,
+        format!(
+            "USR generation 1: 1 member, 4 MiB, DIR/store/segments/USR/1.seg\n\
+             onecopy: Cannot copy large.img: No space left on device (os error 28)\n\
+             exit 1\n\
+             {header}\n\
+             USR    USR     SR    1    2 MiB   2 MiB  yes  TIME  intact\n\
+             exit 0\n\
+             USR generation 2: 1 member, 4 MiB, DIR/store/segments/USR/2.seg\n\
+             left: .lock 1.seg 2.seg current \n"
+        )
+    );
+}
+
+#[test]
+fn a_directory_that_does_not_fit_leaves_nothing() {
+    if !has_mkfs() {
+        return;
+    }
+    let dir = Dir::new();
+    for index in 0..32 {
+        dir.file(&format!("tree/{index}"), vec![index; 1 << 20]);
+    }
+    let Some(said) = run_on_small_disk(
+        &dir,
+        "$onecopy saveseg USR --from-dir tree 2>&1; echo \"exit $?\"
+         $onecopy query seg; echo \"exit $?\"",
+    ) else {
+        return;
+    };
+    let (complaint, rest) = said
+        .split_once("exit 1\n")
+        .unwrap_or_else(|| panic!("{said}"));
+    let start =
+        "onecopy: Cannot make the image of member USR: mkfs.erofs failed (exit status: 1): ";
+    assert!(complaint.starts_with(start), "{complaint}");
+    assert!(complaint.contains("No space left on device"), "{complaint}");
+    eqnice!(
+        rest,
+        "SPACE  MEMBER  TYPE  GEN  OFFSET  SIZE  DAX  SAVED\nexit 0\nleft: .lock \n"
+    );
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tiny guests: multiboot kernels of some dozens of bytes that print their command line and then
+//! do one thing.
+
+use std::path::PathBuf;
+
+use crate::util::Dir;
+
+/// What a guest does after it has printed its command line.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Action {
+    /// Switch itself off.
+    PowerOff,
+    /// Do nothing, for ever.
+    Hang,
+    /// Reset the machine.
+    Reset,
+    /// Echo one character, then switch itself off.
+    Echo,
+}
+
+/// The multiboot header, with load and entry addresses, and the loop that prints.
+#[rustfmt::skip]
+const START: [u8; 0x3d] = [
+    0x02, 0xb0, 0xad, 0x1b, 0x00, 0x00, 0x01, 0x00, // 00 magic, flags: addresses are given
+    0xfe, 0x4f, 0x51, 0xe4, 0x00, 0x00, 0x10, 0x00, // 08 checksum, header at 1 MiB
+    0x00, 0x00, 0x10, 0x00, 0x00, 0x00, 0x00, 0x00, // 10 load at 1 MiB, the whole file
+    0x00, 0x00, 0x00, 0x00, 0x20, 0x00, 0x10, 0x00, // 18 no bss, entry at offset 0x20
+    0xfa,                                           // 20 cli
+    0x8b, 0x73, 0x10,                               // 21 mov esi, [ebx + 16]
+    0xac,                                           // 24 next: lodsb
+    0x84, 0xc0, 0x74, 0x14,                         // 25 test al, al; jz 3d
+    0x88, 0xc3,                                     // 29 mov bl, al
+    0x66, 0xba, 0xfd, 0x03,                         // 2b mov dx, 0x3fd
+    0xec, 0xa8, 0x20, 0x74, 0xfb,                   // 2f busy: in al, dx; test al, 0x20; jz busy
+    0x66, 0xba, 0xf8, 0x03,                         // 34 mov dx, 0x3f8
+    0x88, 0xd8, 0xee,                               // 38 mov al, bl; out dx, al
+    0xeb, 0xe7,                                     // 3b jmp next
+];
+
+#[rustfmt::skip]
+const ECHO: [u8; 15] = [
+    0x66, 0xba, 0xfd, 0x03,                         // mov dx, 0x3fd
+    0xec, 0xa8, 0x01, 0x74, 0xfb,                   // none: in al, dx; test al, 1; jz none
+    0x66, 0xba, 0xf8, 0x03,                         // mov dx, 0x3f8
+    0xec, 0xee,                                     // in al, dx; out dx, al
+];
+
+#[rustfmt::skip]
+const POWER_OFF: [u8; 10] = [
+    0x66, 0xba, 0x04, 0x06,                         // mov dx, 0x604
+    0x66, 0xb8, 0x00, 0x20,                         // mov ax, 0x2000
+    0x66, 0xef,                                     // out dx, ax
+];
+
+#[rustfmt::skip]
+const RESET: [u8; 7] = [
+    0x66, 0xba, 0xf9, 0x0c,                         // mov dx, 0xcf9
+    0xb0, 0x06, 0xee,                               // mov al, 6; out dx, al
+];
+
+const HALT: [u8; 3] = [
+    0xf4, 0xeb, 0xfd, // halt: hlt; jmp halt
+];
+
+/// Writes a kernel and returns its path.
+pub(crate) fn kernel(dir: &Dir, action: Action) -> PathBuf {
+    let code: Vec<&[u8]> = match action {
+        Action::PowerOff => vec![&START, &POWER_OFF, &HALT],
+        Action::Hang => vec![&START, &HALT],
+        Action::Reset => vec![&START, &RESET, &HALT],
+        Action::Echo => vec![&START, &ECHO, &POWER_OFF, &HALT],
+    };
+    let mut image = code.concat();
+    // The multiboot header is searched in the first 8 KiB of a file of at least that size.
+    image.resize(8192, 0);
+    dir.file("kernel", image)
+}

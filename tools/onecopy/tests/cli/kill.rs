@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A kill at any moment leaves the store as it was or as it should become.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::util::has_mkfs;
+use crate::util::processes_with;
+use crate::util::wait_until;
+use crate::util::Dir;
+
+/// How many moments are tried.
+const MOMENTS: u32 = 16;
+
+/// Saves once undisturbed, then kills a save at moments spread over the time that it took.
+///
+/// Returns the number of saves that were really interrupted.
+fn kill_at_many_moments(dir: &Dir, args: &[&str]) -> u32 {
+    let start = Instant::now();
+    dir.ok(args);
+    let whole = start.elapsed();
+    let mut interrupted = 0;
+    for moment in 0..MOMENTS {
+        let mut child = dir
+            .command(args)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        thread::sleep(whole * moment / MOMENTS);
+        child.kill().unwrap();
+        let killed = child.wait().unwrap().signal() == Some(9);
+        interrupted += u32::from(killed);
+
+        let generations = dir.assert_sound("USR");
+        let current = dir.store().current("USR".parse().unwrap()).unwrap();
+        assert!(generations.contains(&current.generation()));
+    }
+    interrupted
+}
+
+/// Returns the names in the directory of the segment space that are not generations.
+fn other_names(dir: &Dir) -> Vec<String> {
+    let entries = fs::read_dir(dir.path("store/segments/USR")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| !name.ends_with(".seg")).collect();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn a_save_of_an_image_killed_at_any_moment_leaves_nothing_partial() {
+    let dir = Dir::new();
+    dir.file("a.img", vec![7; 48 << 20]);
+    let args = ["saveseg", "USR", "--from-image", "a.img"];
+    let interrupted = kill_at_many_moments(&dir, &args);
+    assert!(
+        interrupted >= MOMENTS / 2,
+        "only {interrupted} of {MOMENTS} were interrupted"
+    );
+    dir.ok(&args);
+    dir.assert_sound("USR");
+    assert_eq!(other_names(&dir), [".lock", "current"]);
+}
+
+#[test]
+fn a_save_of_a_directory_killed_at_any_moment_leaves_nothing_partial() {
+    if !has_mkfs() {
+        return;
+    }
+    let dir = Dir::new();
+    for index in 0..40 {
+        dir.file(&format!("tree/{index}"), vec![index; 1 << 20]);
+    }
+    let tree: PathBuf = dir.path("tree");
+    let args = ["saveseg", "USR", "--from-dir", tree.to_str().unwrap()];
+    let interrupted = kill_at_many_moments(&dir, &args);
+    assert!(
+        interrupted >= MOMENTS / 2,
+        "only {interrupted} of {MOMENTS} were interrupted"
+    );
+    wait_until("mkfs.erofs ends with the command", || {
+        processes_with(&tree).is_empty()
+    });
+    dir.ok(&args);
+    assert_eq!(other_names(&dir), [".lock", "current"]);
+}
+
+#[test]
+fn leftovers_of_a_killed_save_are_removed_by_the_next() {
+    let dir = Dir::new();
+    dir.file("a.img", "content");
+    dir.file(
+        "store/segments/USR/.draft-x",
+        "half of a segment space, on a file system without O_TMPFILE",
+    );
+    dir.ok(&["saveseg", "USR", "--from-image", "a.img"]);
+    assert_eq!(other_names(&dir), [".lock", "current"]);
+}
+
+#[test]
+fn a_save_that_waits_for_the_lock_goes_on_when_its_holder_is_killed() {
+    let dir = Dir::new();
+    dir.file("a.img", "content");
+    let lock = dir.file("store/segments/USR/.lock", "");
+    let mut holder = std::process::Command::new("flock")
+        .arg(&lock)
+        .args(["sleep", "60"])
+        .spawn()
+        .unwrap();
+    let mut child = dir
+        .command(&["saveseg", "USR", "--from-image", "a.img"])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    thread::sleep(Duration::from_millis(300));
+    assert_eq!(child.try_wait().unwrap(), None, "it waits");
+    // flock(1) hands the lock to its child, so both have to go.
+    for pid in children_of(holder.id()) {
+        let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+    holder.wait().unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(dir.assert_sound("USR"), [1]);
+}
+
+fn children_of(pid: u32) -> Vec<u32> {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    wait_until("flock(1) has started its command", || {
+        !fs::read_to_string(&path).unwrap().is_empty()
+    });
+    let children = fs::read_to_string(&path).unwrap();
+    children
+        .split_whitespace()
+        .map(|child| child.parse().unwrap())
+        .collect()
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Exit codes and messages for command lines that are not understood.
+
+use crate::util::eqnice;
+use crate::util::Dir;
+
+#[test]
+fn usage_errors_have_exit_code_2() {
+    let dir = Dir::new();
+    for args in [
+        &[][..],
+        &["nosuchverb"],
+        &["query"],
+        &["saveseg", "USR"],
+        &["saveseg", "TOOLONGNAME", "--from-dir", "."],
+        &["saveseg", "USR", "--from-dir", ".", "--from-image", "x"],
+        &["saveseg", "USR", "--from-dir", ".", "--type", "SN"],
+        &["saveseg", "USR", "--member", "PY"],
+        &["boot"],
+        &["boot", "--kernel", "x", "--memory", "512"],
+        &["boot", "--kernel", "x", "--cpus", "0"],
+        &["boot", "--kernel", "x", "--accel", "hvf"],
+        &["boot", "--kernel", "x", "--segment", "A:"],
+    ] {
+        let ran = dir.run(args);
+        assert_eq!(ran.code, Some(2), "{args:?}: {ran:?}");
+        assert_eq!(ran.stdout, "", "{args:?}");
+        assert!(!ran.stderr.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn a_bad_name_is_explained() {
+    let ran = Dir::new().run(&["saveseg", "TOOLONGNAME", "--from-dir", "."]);
+    eqnice!(
+        ran.stderr,
+        "error: invalid value 'TOOLONGNAME' for '<NAME>': name has 11 characters, at most 8 fit\n\
+         \n\
+         For more information, try '--help'.\n"
+    );
+}
+
+#[test]
+fn help_of_every_verb_has_examples() {
+    let dir = Dir::new();
+    for verb in [
+        &["--help"][..],
+        &["saveseg", "--help"],
+        &["query", "seg", "--help"],
+        &["boot", "--help"],
+    ] {
+        let help = dir.ok(verb);
+        assert!(help.contains("\nExamples:\n  onecopy "), "{verb:?}: {help}");
+    }
+}
