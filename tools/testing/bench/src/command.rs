@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::Parser;
+use clap::Subcommand;
+use onecopy_machine::accel::Choice;
+
+/// Shows and measures what sharing programs among guests saves.
+#[derive(Debug, Parser)]
+#[command(name = "onecopy-bench", version)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) options: Options,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Boots four guests from one segment, then four from a disk, and compares them.
+    Demo,
+    /// Measures the segment driver and writes build/bench/dcss.json.
+    Dcss {
+        /// Fail if a figure misses its bar.
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+/// What all commands need.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Options {
+    /// The directory of everything that is built.
+    #[arg(long, global = true, value_name = "DIR", default_value = "build")]
+    pub(crate) build: PathBuf,
+    /// Where the guests' kernel was built [default: BUILD/kernel].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) kernel: Option<PathBuf>,
+    /// The guests' root file system [default: BUILD/root/debian].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
+    /// What executes the guests' code: auto, kvm or tcg. Instructions are always counted by tcg.
+    #[arg(long, global = true, default_value = "auto")]
+    pub(crate) accel: Choice,
+}

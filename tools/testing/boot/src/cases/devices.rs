@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Other drivers, other devices, and what executes guests.
+
+use std::path::Path;
+
+use anyhow::ensure;
+use anyhow::Result;
+use onecopy_boot::dcss::DRIVER;
+use onecopy_boot::space::Head;
+use onecopy_boot::space::Layout;
+use onecopy_boot::space::MIB;
+use onecopy_boot::Options;
+use onecopy_format::segment_space::SegmentType;
+use onecopy_machine::accel;
+use onecopy_machine::accel::Verdict;
+use onecopy_machine::options::Accel;
+use onecopy_machine::options::Params;
+
+use super::attach::ensure_works;
+use super::cases;
+use super::ensure_eq;
+use crate::context::Context;
+
+cases! {
+    BuiltIn:
+        a_device_without_segment_space_is_left_to_virtio_pmem,
+        the_sample_driver_talks_to_its_device;
+    BuiltInFast:
+        an_accelerator_that_does_not_work_is_not_used;
+}
+
+fn a_device_without_segment_space_is_left_to_virtio_pmem(context: &Context) -> Result<()> {
+    let directory = context.directory()?;
+    let ours = Layout::new("OURS")
+        .member("A", SegmentType::Sr, 2 * MIB)
+        .write(directory.path())?;
+    let theirs = Layout::new("THEIRS").member("T", SegmentType::Sr, 14 * MIB);
+    let theirs = theirs.write(directory.path())?;
+    theirs.change(|head| {
+        head.header(0, b"no magic");
+        Head::fix_checksums(head);
+    })?;
+    let options = Options::default()
+        .writable_space(&theirs)
+        .writable_space(&ours)
+        .module("virtio_pmem")
+        .module("nd_pmem")
+        .append("dcss.segments=A");
+    context.guest(&options, |guest| {
+        ensure_eq!(guest.bound()?, ["virtio1"]);
+        ensure_eq!(guest.dmesg("segment space refused")?, Vec::<String>::new());
+        guest.load(context.kernel(), "nd_pmem", "")?;
+        guest.load(context.kernel(), "virtio_pmem", "")?;
+        guest.wait_until(
+            "/dev/pmem0 appears",
+            |guest| Ok(guest.exists("/dev/pmem0")?),
+        )?;
+        ensure!(guest.exists("/sys/bus/virtio/drivers/virtio_pmem/virtio0")?);
+        ensure!(guest.exists(&format!("{DRIVER}/virtio1"))?);
+        let digest = guest.digest("/dev/pmem0", "rd", 2 * MIB..3 * MIB, MIB)?.1;
+        ensure_eq!(digest, theirs.digest(2 * MIB, 1 << 20)?);
+        ensure_works(guest, &ours, "A")
+    })
+}
+
+fn the_sample_driver_talks_to_its_device(context: &Context) -> Result<()> {
+    let device = Params::new("virtio-rng-pci").with("id", "rng");
+    let options = Options {
+        qemu_devices: vec![device],
+        ..Options::default()
+    };
+    context.guest(
+        &options.watch_leaks().module("rust_driver_virtio"),
+        |guest| {
+            for round in 1..=3 {
+                guest.load(context.kernel(), "rust_driver_virtio", "")?;
+                guest.wait_until("the sample says what it got", |guest| {
+                    Ok(guest.dmesg("the device wrote ")?.len() == round)
+                })?;
+                guest.run("rmmod", &["rust_driver_virtio"])?;
+            }
+            Ok(())
+        },
+    )
+}
+
+/// A `/dev/kvm` may exist and be of no use.
+fn an_accelerator_that_does_not_work_is_not_used(context: &Context) -> Result<()> {
+    let qemu = &context.host().qemu;
+    let kvm_works =
+        Path::new("/dev/kvm").exists() && accel::try_boot(qemu, Accel::Kvm) == Verdict::Works;
+    let expected = if kvm_works { Accel::Kvm } else { Accel::Tcg };
+    ensure_eq!(accel::choose(accel::Choice::Auto, qemu), expected);
+    ensure_eq!(accel::try_boot(qemu, expected), Verdict::Works);
+    ensure_eq!(context.host().accel, expected);
+    Ok(())
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a test case has at hand.
+
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use anyhow::anyhow;
+use anyhow::Context as _;
+use anyhow::Result;
+use onecopy_boot::space::SpaceFile;
+use onecopy_boot::space::MIB;
+use onecopy_boot::Guest;
+use onecopy_boot::Host;
+use onecopy_boot::Kernel;
+use onecopy_boot::Options;
+use onecopy_format::segment_space::Name;
+use onecopy_format::segment_space::SegmentType;
+use onecopy_store::MemberContent;
+use onecopy_store::MemberSource;
+use onecopy_store::SpaceBuilder;
+use onecopy_store::Store;
+use tempfile::TempDir;
+
+use crate::cases::Evidence;
+
+/// The segment of [`Context::programs`].
+pub(crate) const PROGRAMS: &str = "ROOT";
+
+/// The file in it that is large enough for large pages, and its size in bytes.
+pub(crate) const LARGE_FILE: &str = "data/large";
+pub(crate) const LARGE_BYTES: u64 = 16 * MIB;
+
+/// A kernel, and what guests on it need.
+#[derive(Debug)]
+pub(crate) struct Context {
+    host: Host,
+    kernel: Kernel,
+    directory: TempDir,
+    programs: Shared<SpaceFile>,
+    bad_directories: Shared<Evidence>,
+}
+
+/// What the first case that needs it makes for all.
+type Shared<T> = OnceLock<std::result::Result<T, String>>;
+
+impl Context {
+    pub(crate) fn new(host: Host, kernel: Kernel) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("onecopy-boot-").tempdir()?;
+        Ok(Self {
+            host,
+            kernel,
+            directory,
+            programs: OnceLock::new(),
+            bad_directories: OnceLock::new(),
+        })
+    }
+
+    pub(crate) fn host(&self) -> &Host {
+        &self.host
+    }
+
+    pub(crate) fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// Makes a directory for the files of one test case.
+    pub(crate) fn directory(&self) -> Result<TempDir> {
+        Ok(TempDir::new_in(self.directory.path())?)
+    }
+
+    /// Starts a guest.
+    ///
+    /// Where the driver is a module, the boot parameter has no effect; [`Self::guest`] loads it.
+    pub(crate) fn start(&self, options: &Options) -> Result<Guest> {
+        Guest::start(&self.host, &self.kernel, options)
+    }
+
+    /// Starts a guest, lets `body` use it, and switches it off.
+    ///
+    /// Fails if the guest's kernel has complained or, where it watches that, lost memory
+    /// ([`Options::watch_leaks`]). Every failure shows the end of the console.
+    pub(crate) fn guest(
+        &self,
+        options: &Options,
+        body: impl FnOnce(&mut Guest) -> Result<()>,
+    ) -> Result<()> {
+        let mut guest = self.start(options)?;
+        let leaks = options.watch_leaks && self.kernel.has("DEBUG_KMEMLEAK");
+        let result = body(&mut guest).and_then(|()| guest.check(leaks));
+        result.map_err(|error| anyhow!("{error:#}\n{}", guest.last_words()))?;
+        guest.finish().map(drop)
+    }
+
+    /// Returns a segment space with one segment: an EROFS image from which a guest can boot.
+    ///
+    /// All test cases share it.
+    pub(crate) fn programs(&self) -> Result<SpaceFile> {
+        let made = self
+            .programs
+            .get_or_init(|| self.make_programs().map_err(|e| format!("{e:#}")));
+        made.clone().map_err(|error| anyhow!(error))
+    }
+
+    /// Returns what a guest with bad segment spaces has said; `gather` asks one.
+    pub(crate) fn bad_directories(
+        &self,
+        gather: impl FnOnce() -> std::result::Result<Evidence, String>,
+    ) -> std::result::Result<Evidence, String> {
+        self.bad_directories.get_or_init(gather).clone()
+    }
+
+    fn make_programs(&self) -> Result<SpaceFile> {
+        let root = self.directory.path().join("root");
+        for directory in ["bin", "sbin", "data", "dev", "proc", "sys", "tmp", "mnt"] {
+            fs::create_dir_all(root.join(directory))?;
+        }
+        self.copy_program(&root.join("sbin/init"))?;
+        self.copy_program(&root.join("bin/tool"))?;
+        let large: Vec<u8> = (0..LARGE_BYTES / 8).flat_map(u64::to_le_bytes).collect();
+        fs::write(root.join(LARGE_FILE), large)?;
+        fs::write(root.join("data/small"), "small\n")?;
+
+        let member = MemberSource {
+            name: Name::new(PROGRAMS.as_bytes())?,
+            kind: SegmentType::Sr,
+            content: MemberContent::Directory(root),
+        };
+        let store = Store::open(self.directory.path().join("store"));
+        let builder = SpaceBuilder::new(Name::new(b"PROGRAMS")?).member(member);
+        let space = builder.save(&store, &mut |_| ())?;
+        Ok(SpaceFile {
+            path: space.path().to_owned(),
+            size_bytes: space.size_bytes(),
+            members: space.members().to_vec(),
+        })
+    }
+
+    fn copy_program(&self, to: &Path) -> Result<PathBuf> {
+        fs::copy(&self.host.program, to).with_context(|| format!("copy to {}", to.display()))?;
+        Ok(to.to_owned())
+    }
+}

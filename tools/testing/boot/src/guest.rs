@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A running guest.
+
+mod options;
+mod root;
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::bail;
+use anyhow::Context;
+use anyhow::Result;
+use onecopy_machine::Machine;
+use onecopy_machine::Outcome;
+use tempfile::TempDir;
+
+pub use self::options::Host;
+pub use self::options::Options;
+pub use self::options::Pmem;
+use crate::control;
+use crate::control::Answer;
+use crate::control::Control;
+use crate::control::Listener;
+use crate::kernel::Kernel;
+use crate::report::complaints;
+
+/// How long a guest may take until its first process answers, and for one command. A kernel that
+/// checks itself gets [`DEBUG_FACTOR`] times as long.
+const BOOT_TIMEOUT: Duration = Duration::from_secs(120);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(120);
+const POWEROFF_TIMEOUT: Duration = Duration::from_secs(60);
+const DEBUG_FACTOR: u32 = 5;
+
+/// The pause between two looks at something that is waited for.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How many lines of the console are shown when something fails.
+const TAIL_LINES: usize = 60;
+
+/// A running guest with our program as its first process.
+///
+/// Dropping it ends it.
+#[derive(Debug)]
+pub struct Guest {
+    machine: Machine,
+    control: Control,
+    factor: u32,
+    _directory: TempDir,
+}
+
+impl Guest {
+    /// Starts a guest and waits until it takes commands.
+    ///
+    /// # Errors
+    ///
+    /// When it does not come up; the end of its console is in the error.
+    pub fn start(host: &Host, kernel: &Kernel, options: &Options) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("onecopy-boot-").tempdir()?;
+        let listener = Listener::bind(directory.path())?;
+        let initrd = if options.no_initramfs {
+            None
+        } else {
+            let path = directory.path().join("initramfs");
+            fs::write(&path, root::archive(host, kernel, &options.modules)?)?;
+            Some(path)
+        };
+        let config = options::config(host, kernel, options, initrd, listener.path());
+        let machine = Machine::start(&config)?;
+        let control = listener
+            .accept()
+            .context("QEMU did not connect the second serial line")?;
+        let factor = if kernel.is_debug() { DEBUG_FACTOR } else { 1 };
+        let mut guest = Self {
+            machine,
+            control,
+            factor,
+            _directory: directory,
+        };
+        let ready = guest.control.wait_ready(BOOT_TIMEOUT * factor);
+        ready
+            .map_err(anyhow::Error::from)
+            .with_context(|| guest.last_words())?;
+        Ok(guest)
+    }
+
+    /// Tells the guest to do something.
+    ///
+    /// # Errors
+    ///
+    /// [`control::Error::Refused`] with the errno, or what else went wrong.
+    pub fn run(&mut self, command: &str, arguments: &[&str]) -> control::Result {
+        let arguments: Vec<&[u8]> = arguments
+            .iter()
+            .map(|argument| argument.as_bytes())
+            .collect();
+        self.run_bytes(command, &arguments)
+    }
+
+    /// Like [`Self::run`], with any bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::run`].
+    pub fn run_bytes(&mut self, command: &str, arguments: &[&[u8]]) -> control::Result {
+        self.control
+            .run(command, arguments, COMMAND_TIMEOUT * self.factor)
+    }
+
+    /// Returns the text of a file, without white space around it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::run`].
+    pub fn read(&mut self, path: &str) -> control::Result<String> {
+        Ok(self
+            .run("read", &[path])?
+            .lines
+            .join("\n")
+            .trim()
+            .to_owned())
+    }
+
+    /// Writes to a file by one system call.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::run`].
+    pub fn write(&mut self, path: &str, text: &str) -> control::Result {
+        self.run("write", &[path, text])
+    }
+
+    /// Whether there is something of that name.
+    ///
+    /// # Errors
+    ///
+    /// When the guest cannot say.
+    pub fn exists(&mut self, path: &str) -> control::Result<bool> {
+        match self.run("stat", &[path]) {
+            Ok(_) => Ok(true),
+            Err(control::Error::Refused(failure)) if failure.name == "ENOENT" => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits until something is so.
+    ///
+    /// # Errors
+    ///
+    /// When it is not within the time that a command may take.
+    pub fn wait_until(
+        &mut self,
+        what: &str,
+        mut is_so: impl FnMut(&mut Self) -> Result<bool>,
+    ) -> Result<()> {
+        let timeout = COMMAND_TIMEOUT * self.factor;
+        let start = Instant::now();
+        while !is_so(self)? {
+            if start.elapsed() > timeout {
+                bail!("not within {} s: {what}", timeout.as_secs());
+            }
+            thread::sleep(POLL_INTERVAL);
+        }
+        Ok(())
+    }
+
+    /// Returns the messages of the kernel that hold a text.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::run`].
+    pub fn dmesg(&mut self, text: &str) -> control::Result<Vec<String>> {
+        Ok(self.run("dmesg", &[text])?.lines)
+    }
+
+    /// Loads a module of the initramfs, after what it needs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::run`]; a dependency that is loaded already is no error.
+    pub fn load(&mut self, kernel: &Kernel, name: &str, parameters: &str) -> Result<Answer> {
+        let modules = kernel.module_with_dependencies(name)?;
+        let (module, dependencies) = modules.split_last().context("no module")?;
+        for dependency in dependencies {
+            match self.run("insmod", &[&root::guest_path(dependency)]) {
+                Err(control::Error::Refused(failure)) if failure.name == "EEXIST" => {}
+                other => drop(other?),
+            }
+        }
+        Ok(self.run("insmod", &[&root::guest_path(module), parameters])?)
+    }
+
+    /// Returns the machine, for the monitor and for accounting.
+    pub fn machine(&mut self) -> &mut Machine {
+        &mut self.machine
+    }
+
+    /// Returns everything that the kernel has said on its console.
+    pub fn console(&self) -> String {
+        self.machine.console().text()
+    }
+
+    /// Returns the end of the console and of QEMU's standard error.
+    pub fn last_words(&mut self) -> String {
+        let text = self.console();
+        let lines: Vec<&str> = text.lines().collect();
+        let tail = lines
+            .get(lines.len().saturating_sub(TAIL_LINES)..)
+            .unwrap_or_default();
+        let stderr = self.machine.report().stderr;
+        format!(
+            "console of the guest:\n{}\nQEMU said: {stderr}",
+            tail.join("\n")
+        )
+    }
+
+    /// Fails if the kernel has complained, or has lost memory.
+    ///
+    /// # Errors
+    ///
+    /// With the reports of the kernel.
+    pub fn check(&mut self, leaks: bool) -> Result<()> {
+        if leaks {
+            let answer = self.run("kmemleak", &[])?;
+            if answer.value("leaks") != Some("0") {
+                bail!("kernel memory was lost:\n{}", answer.lines.join("\n"));
+            }
+        }
+        // The log is complete: the console may lose characters when the host is busy.
+        ensure_no_complaints(&self.dmesg("")?.join("\n"))
+    }
+
+    /// Switches the guest off, and fails if its kernel has complained by then.
+    ///
+    /// # Errors
+    ///
+    /// With the reports of the kernel, or when the guest does not end.
+    pub fn finish(mut self) -> Result<Outcome> {
+        match self.run("poweroff", &[]) {
+            Err(control::Error::Ended { .. }) => {}
+            Ok(_) => bail!("the guest did not switch itself off"),
+            Err(error) => return Err(error.into()),
+        }
+        let outcome = self.machine.wait(POWEROFF_TIMEOUT * self.factor)?;
+        // By now only the console can tell.
+        ensure_no_complaints(&self.console())?;
+        if !outcome.is_clean_shutdown() {
+            bail!("the guest did not end as it should: {outcome}");
+        }
+        Ok(outcome)
+    }
+}
+
+fn ensure_no_complaints(log: &str) -> Result<()> {
+    let found = complaints(log);
+    if !found.is_empty() {
+        let excerpts: Vec<_> = found.into_iter().map(|found| found.excerpt).collect();
+        bail!("the kernel complains:\n{}", excerpts.join("\n...\n"));
+    }
+    Ok(())
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Guests for tests: what they boot, what they are told, and what their kernels complain about.
+//!
+//! - [`Kernel`] is a kernel as built, with its modules; [`initramfs`] and [`program`] make what it
+//!   starts.
+//! - [`Guest`] is a running one. It is told what to do over a serial line of its own
+//!   ([`control`]), so messages of the kernel never get in between.
+//! - [`space`] makes segment spaces, valid ones and, by changing bytes, others.
+//! - [`report`] finds the complaints of a kernel in its log, [`ktap`] the results of KUnit.
+//!
+//! Guests are ended by their starter, and every wait has a deadline.
+
+pub mod control;
+pub mod dcss;
+mod guest;
+pub mod initramfs;
+mod kernel;
+pub mod ktap;
+pub mod program;
+pub mod report;
+pub mod space;
+
+pub use self::guest::Guest;
+pub use self::guest::Host;
+pub use self::guest::Options;
+pub use self::guest::Pmem;
+pub use self::kernel::Driver;
+pub use self::kernel::Kernel;

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The boot tests: each one starts guests of its own and says what it found.
+//!
+//! Besides its own `--kernel-dir DIR` (once or more, else `ONECOPY_KERNEL_DIR`, a list with colons,
+//! else the three that `make` builds) the program takes the arguments of a Rust test harness.
+
+mod cases;
+mod context;
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::bail;
+use anyhow::Context as _;
+use anyhow::Result;
+use libtest_mimic::Arguments;
+use libtest_mimic::Trial;
+use onecopy_boot::Host;
+use onecopy_boot::Kernel;
+use onecopy_machine::accel;
+
+use crate::cases::Case;
+use crate::context::Context;
+
+/// A list of kernels, with colons.
+const KERNELS_VARIABLE: &str = "ONECOPY_KERNEL_DIR";
+
+/// What `make` builds: the driver built in, as a module, and with the kernel's checks.
+const KERNELS_DEFAULT: &str = "build/kernel:build/kernel-module:build/kernel-debug";
+
+fn main() -> ExitCode {
+    match run(env::args_os().collect()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("onecopy-boot: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(mut arguments: Vec<OsString>) -> Result<ExitCode> {
+    let kernels = kernels(take_directories(&mut arguments)?)?;
+    let arguments = Arguments::from_iter(arguments);
+    let mut trials = Vec::new();
+    if arguments.list {
+        for kernel in &kernels {
+            let selected = cases::all()
+                .into_iter()
+                .filter(|case| case.needs.are_met(kernel));
+            trials.extend(selected.map(|case| Trial::test(name(kernel, &case), || Ok(()))));
+        }
+    } else {
+        let host = Host::find(accel::Choice::Auto)?;
+        for kernel in kernels {
+            let context = Arc::new(Context::new(host.clone(), kernel)?);
+            trials.extend(trials_of(&context));
+        }
+    }
+    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+}
+
+fn trials_of(context: &Arc<Context>) -> Vec<Trial> {
+    let selected = cases::all()
+        .into_iter()
+        .filter(|case| case.needs.are_met(context.kernel()));
+    selected
+        .map(|case| {
+            let context = Arc::clone(context);
+            let name = name(context.kernel(), &case);
+            Trial::test(name, move || {
+                (case.run)(&context).map_err(|error| format!("{error:#}").into())
+            })
+        })
+        .collect()
+}
+
+fn name(kernel: &Kernel, case: &Case) -> String {
+    format!("{}::{}", kernel.label(), case.name)
+}
+
+/// Takes `--kernel-dir DIR` out of the arguments.
+fn take_directories(arguments: &mut Vec<OsString>) -> Result<Vec<PathBuf>> {
+    let mut directories = Vec::new();
+    while let Some(at) = arguments
+        .iter()
+        .position(|argument| argument == "--kernel-dir")
+    {
+        if at + 1 >= arguments.len() {
+            bail!("--kernel-dir wants a directory");
+        }
+        arguments.remove(at);
+        directories.push(arguments.remove(at).into());
+    }
+    Ok(directories)
+}
+
+fn kernels(mut directories: Vec<PathBuf>) -> Result<Vec<Kernel>> {
+    if directories.is_empty() {
+        let list = env::var_os(KERNELS_VARIABLE).unwrap_or_else(|| KERNELS_DEFAULT.into());
+        directories = env::split_paths(&list).collect();
+    }
+    let mut kernels = Vec::new();
+    for directory in directories {
+        let kernel = Kernel::open(&directory);
+        kernels.push(kernel.with_context(|| format!("kernel {}", directory.display()))?);
+    }
+    Ok(kernels)
+}

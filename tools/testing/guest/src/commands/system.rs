@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The guest as a whole: `sleep`, `time`, `drop-caches`, `poweroff`.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::sync;
+use rustix::system::reboot;
+use rustix::system::RebootCommand;
+use rustix::time::clock_gettime;
+use rustix::time::ClockId;
+
+use super::Arguments;
+use super::Command;
+use super::Lines;
+use super::Result;
+use super::Session;
+
+pub(super) const COMMANDS: &[Command] = &[
+    Command {
+        name: "sleep",
+        arguments: "MILLISECONDS",
+        run: sleep,
+    },
+    Command {
+        name: "time",
+        arguments: "",
+        run: time,
+    },
+    Command {
+        name: "drop-caches",
+        arguments: "",
+        run: drop_caches,
+    },
+    Command {
+        name: "poweroff",
+        arguments: "",
+        run: poweroff,
+    },
+];
+
+fn sleep(_session: &mut Session, arguments: &mut Arguments, _lines: &mut Lines<'_>) -> Result {
+    thread::sleep(Duration::from_millis(arguments.number()?));
+    Ok(String::new())
+}
+
+/// Says the time since the kernel was started.
+fn time(_session: &mut Session, _arguments: &mut Arguments, _lines: &mut Lines<'_>) -> Result {
+    let now = clock_gettime(ClockId::Monotonic);
+    Ok(format!("seconds={}.{:09}", now.tv_sec, now.tv_nsec))
+}
+
+/// Empties the page cache and what the kernel keeps only to be fast.
+fn drop_caches(
+    _session: &mut Session,
+    _arguments: &mut Arguments,
+    _lines: &mut Lines<'_>,
+) -> Result {
+    sync();
+    fs::write("/proc/sys/vm/drop_caches", "3")?;
+    Ok(String::new())
+}
+
+/// Switches the guest off; there is an answer only if that fails.
+fn poweroff(_session: &mut Session, _arguments: &mut Arguments, _lines: &mut Lines<'_>) -> Result {
+    sync();
+    reboot(RebootCommand::PowerOff)?;
+    Ok(String::new())
+}
