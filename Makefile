@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The top of the onecopy tree. The kernel's own Makefile is in build/linux after "make overlay".
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+# Every recipe sees the tools that scripts/setup found.
+export BASH_ENV := $(CURDIR)/build/env.sh
+export CARGO_TARGET_DIR := $(CURDIR)/build/cargo
+
+CARGO_DIR := tools/onecopy
+CONFIGS := kernel/configs
+DEMO_CONFIG := $(CONFIGS)/onecopy_guest.config $(CONFIGS)/onecopy_demo.config
+DEBUG_CONFIG := $(DEMO_CONFIG) $(CONFIGS)/onecopy_debug.config
+CARGO_RUN := cargo run --quiet --release --locked --manifest-path $(CARGO_DIR)/Cargo.toml
+
+.PHONY: help setup fetch overlay kernel kernel-module kernel-debug tools root kunit boot-test bench-dcss demo check \
+	fuzz export rustfmt clean distclean
+
+help: ## Shows this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: kernel tools root ## Four guests execute one copy of Debian's programs; both ways, side by side
+	$(CARGO_RUN) -p onecopy-bench -- demo
+
+check: setup ## Runs every test; the last line is "N passed, N failed"
+	@scripts/check
+
+setup: ## Installs missing tools, finds the others, writes build/env.sh
+	@scripts/setup
+
+fetch: setup ## Puts the pinned kernel into build/linux (LINUX=<tree or tarball> to use another 7.3.y)
+	@scripts/fetch
+
+overlay: fetch ## Brings build/linux up to date with this tree
+	@scripts/overlay
+
+kernel: overlay ## Builds the kernel of the demo and the boot tests in build/kernel
+	@scripts/build-kernel build/kernel $(DEMO_CONFIG)
+
+kernel-module: kernel ## Builds build/kernel-module: as build/kernel, with the driver as a module
+	@scripts/build-module-kernel build/kernel build/kernel-module $(DEMO_CONFIG) -- $(CONFIGS)/onecopy_module.config
+
+kernel-debug: overlay ## Builds build/kernel-debug: KUnit, KASAN, lockdep, kmemleak; clippy; warnings are errors
+	@scripts/build-kernel build/kernel-debug $(DEBUG_CONFIG) -- CLIPPY=1 W=e
+
+tools: setup ## Builds the onecopy command and the test programs
+	cargo build --quiet --release --locked --workspace --manifest-path $(CARGO_DIR)/Cargo.toml
+
+root: setup ## Makes the Debian root of the demo in build/root/debian
+	@scripts/mkroot
+
+kunit: kernel-debug tools ## Runs the KUnit suites and the doctests of the abstractions under QEMU
+	$(CARGO_RUN) -p onecopy-boot --bin kunit -- --kernel-dir build/kernel-debug
+
+boot-test: kernel-module kernel-debug tools root ## Boots guests under QEMU and tests the drivers
+	$(CARGO_RUN) -p onecopy-boot --bin onecopy-boot
+
+bench-dcss: kernel tools root ## Measures dcss against C drivers; writes build/bench/dcss.json (BENCH_FLAGS=--check)
+	$(CARGO_RUN) -p onecopy-bench -- dcss $(BENCH_FLAGS)
+
+fuzz: setup ## Runs each fuzz target for FUZZ_SECONDS (60)
+	@scripts/fuzz
+
+export: overlay ## Writes build/export/*.patch, ready for "git am" on the vanilla kernel
+	@scripts/overlay-export
+
+rustfmt: setup ## Formats the Rust of the host and of the kernel side
+	@scripts/rustfmt
+
+clean: ## Removes what was built; keeps the kernel sources, the tools and the Debian root
+	rm -rf build/{kernel,kernel-module,kernel-debug,cargo,check,bench,export,segments}
+
+distclean: ## Removes build/ with all that setup and fetch put there
+	rm -rf build
