@@ -41,12 +41,20 @@ fetch_debian() {
 	rmdir "$CACHE/partial"
 }
 
+# What only this way needs, so scripts/setup does not install it.
+need_for_kernel_org() {
+	local tool missing=()
+	for tool in curl gpg dirmngr xz; do
+		command -v "$tool" >/dev/null || missing+=("$tool")
+	done
+	[ ${#missing[@]} = 0 ] || die "no linux-source-$SERIES in Debian, and to get it from kernel.org these are missing:" \
+		"${missing[*]} (apt install curl gnupg dirmngr xz-utils; or set LINUX to a tree or tarball)"
+}
+
 # A release tarball with a good signature of one of SIGNERS.
 fetch_kernel_org() {
-	local base=$KERNEL_ORG/v${KERNEL_PIN%%.*}.x/linux-$KERNEL_PIN.tar keys=$TOOLS/gnupg tool
-	for tool in curl gpg; do
-		command -v "$tool" >/dev/null || die "no linux-source-$SERIES in Debian, and kernel.org needs $tool"
-	done
+	local base=$KERNEL_ORG/v${KERNEL_PIN%%.*}.x/linux-$KERNEL_PIN.tar keys=$TOOLS/gnupg 
+	need_for_kernel_org
 	say "downloading linux-$KERNEL_PIN from kernel.org"
 	mkdir -p "$keys"
 	chmod 700 "$keys"
