@@ -94,11 +94,11 @@ check_git_am() {
 	say "git am of the series gives the overlaid tree"
 }
 
-# Lines of checkpatch that scripts/checkpatch.allow does not list.
+# The remarks of checkpatch that scripts/checkpatch.allow does not list.
 not_allowed() {
 	local line path kind
 	while read -r line; do
-		[[ $line =~ ^(.*):[0-9]+:\ (ERROR|WARNING|CHECK):([A-Z0-9_]+): ]] || continue
+		[[ $line =~ ^(.*):[0-9]+:\ (ERROR|WARNING|CHECK):([A-Z0-9_]+): ]] || die "cannot parse: $line"
 		path=${BASH_REMATCH[1]} kind=${BASH_REMATCH[3]}
 		[[ $path != *.patch ]] || path=-
 		while read -r type pattern _; do
@@ -109,15 +109,37 @@ not_allowed() {
 	done
 }
 
+# checkpatch_of PATCH: its remarks; dies unless checkpatch came to its end and all of them were understood. Not
+# --terse, since that has no last line for a patch without remarks.
+checkpatch_of() {
+	local status=0 total='' found
+	perl scripts/checkpatch.pl --strict --showfile --show-types --root=. "$1" >"$work/checkpatch" 2>&1 || status=$?
+	[ "$status" -gt 1 ] || total=$(checkpatch_total "$work/checkpatch") || true
+	[ -n "$total" ] || {
+		tail -n 20 "$work/checkpatch" >&2
+		die "checkpatch failed on ${1##*/}: exit status $status, see above"
+	}
+	checkpatch_remarks "$work/checkpatch" >"$work/remarks"
+	found=$(wc -l <"$work/remarks")
+	[ "$found" = "$total" ] || {
+		cat "$work/checkpatch" >&2
+		die "checkpatch counts $total remarks on ${1##*/}, of which $found were understood"
+	}
+	cat "$work/remarks"
+}
+
 check_checkpatch() {
 	local patch
 	cd "$LINUX_TREE"
+	: >"$work/all"
 	for patch in "$BUILD"/export/*.patch; do
-		perl scripts/checkpatch.pl --strict --no-summary --terse --showfile --show-types --root=. "$patch" \
-			>"$work/checkpatch" 2>&1 || true
-		cat "$work/checkpatch"
-		not_allowed <"$work/checkpatch" | sed "s|^|${patch##*/}: |"
+		checkpatch_of "$patch" >"$work/of-patch"
+		cat "$work/of-patch" >>"$work/all"
+		not_allowed <"$work/of-patch" | sed "s|^|${patch##*/}: |"
 	done >"$work/findings"
-	! grep -E '^[^ ]+[.]patch: ' "$work/findings" >&2 || die "checkpatch --strict: see above, or scripts/checkpatch.allow"
-	say "checkpatch --strict: $(grep -c -E '(ERROR|WARNING|CHECK):' "$work/findings") remarks, all listed in scripts/checkpatch.allow"
+	[ ! -s "$work/findings" ] || {
+		cat "$work/findings" >&2
+		die "checkpatch --strict: see above, or scripts/checkpatch.allow"
+	}
+	say "checkpatch --strict: $(wc -l <"$work/all") remarks, all listed in scripts/checkpatch.allow"
 }
