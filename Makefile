@@ -69,7 +69,7 @@ rustfmt: setup ## Formats the Rust of the host and of the kernel side
 	@scripts/rustfmt
 
 clean: ## Removes what was built; keeps the kernel sources, the tools and the Debian root
-	rm -rf build/{kernel,kernel-module,kernel-debug,cargo,check,bench,export,segments}
+	rm -rf build/{kernel,kernel-module,kernel-debug,cargo,check,bench,export,export.git,fuzz,segments}
 
-distclean: ## Removes build/ with all that setup and fetch put there
+distclean: ## Removes build/ with all that setup and fetch put there; the cache in ~/.cache/onecopy stays
 	rm -rf build
