@@ -3,6 +3,7 @@
 //! A kill at any moment leaves the store as it was or as it should become.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -101,6 +102,23 @@ fn leftovers_of_a_killed_save_are_removed_by_the_next() {
         "half of a segment space, on a file system without O_TMPFILE",
     );
     dir.ok(&["saveseg", "USR", "--from-image", "a.img"]);
+    assert_eq!(other_names(&dir), [".lock", "current"]);
+}
+
+#[test]
+fn a_generation_that_never_became_current_is_removed_by_the_next_save() {
+    let dir = Dir::new();
+    dir.file("a.img", "content");
+    let args = ["saveseg", "USR", "--from-image", "a.img"];
+    dir.ok(&args);
+    // A kill after the generation got its name and before it became current leaves this.
+    let directory = dir.path("store/segments/USR");
+    fs::copy(directory.join("1.seg"), directory.join("2.seg")).unwrap();
+    symlink("2.seg", directory.join(".current")).unwrap();
+    let space = dir.store().current("USR".parse().unwrap()).unwrap();
+    assert_eq!(space.generation(), 1);
+    dir.ok(&args);
+    assert_eq!(dir.assert_sound("USR"), [1, 2]);
     assert_eq!(other_names(&dir), [".lock", "current"]);
 }
 

@@ -20,7 +20,7 @@ use crate::Result;
 /// Name of the link to the generation that new guests get.
 pub(crate) const CURRENT: &str = "current";
 
-/// Name of the link while it is being made.
+/// Name of the link from before the generation gets its name until it is current.
 const NEXT: &str = ".current";
 
 /// Extension of a generation.
@@ -37,7 +37,7 @@ impl Publisher {
     /// Waits for the right, and removes what killed processes have left.
     pub(crate) fn lock(directory: &Path) -> Result<Self> {
         let lock = Lock::exclusive(directory)?;
-        draft::remove_stale(directory).map_err(Error::io("clean", directory))?;
+        remove_leftovers(directory)?;
         Ok(Self {
             directory: directory.to_owned(),
             _lock: lock,
@@ -59,12 +59,15 @@ impl Publisher {
         file.set_permissions(Permissions::from_mode(0o444))
             .and_then(|()| file.sync_all())
             .map_err(Error::io("write", &path))?;
-        draft.link(&path).map_err(Error::io("create", &path))?;
-        self.sync()?;
 
         let next = self.directory.join(NEXT);
-        remove_if_there(&next).map_err(Error::io("remove", &next))?;
         symlink(&name, &next).map_err(Error::io("create", &next))?;
+        if let Err(error) = draft.link(&path) {
+            // The file that has the name, if there is one, is not ours to remove.
+            remove_if_there(&next).map_err(Error::io("remove", &next))?;
+            return Err(Error::io("create", &path)(error));
+        }
+        self.sync()?;
         let current = self.directory.join(CURRENT);
         fs::rename(&next, &current).map_err(Error::io("replace", &current))?;
         self.sync()?;
@@ -77,6 +80,29 @@ impl Publisher {
             .and_then(|directory| directory.sync_all())
             .map_err(Error::io("write", &self.directory))
     }
+}
+
+/// Removes what killed processes have left in `directory`, and returns the number of files.
+///
+/// The caller holds the exclusive lock of the directory.
+pub(crate) fn remove_leftovers(directory: &Path) -> Result<usize> {
+    let drafts = draft::remove_stale(directory).map_err(Error::io("clean", directory))?;
+    let unpublished = remove_unpublished(directory).map_err(Error::io("clean", directory))?;
+    Ok(drafts + unpublished)
+}
+
+/// Removes a generation that has a name but was never current, and the link that tells of it.
+fn remove_unpublished(directory: &Path) -> io::Result<usize> {
+    let next = directory.join(NEXT);
+    let Ok(target) = fs::read_link(&next) else {
+        return Ok(0);
+    };
+    let is_current = fs::read_link(directory.join(CURRENT)).is_ok_and(|name| name == target);
+    if generation_of(&target).is_some() && !is_current {
+        remove_if_there(&directory.join(&target))?;
+    }
+    remove_if_there(&next)?;
+    Ok(1)
 }
 
 /// Returns the generations in `directory`, in ascending order.
@@ -144,6 +170,22 @@ mod tests {
         symlink("7.seg", directory.path().join(NEXT)).unwrap();
         publish(directory.path());
         assert!(!directory.path().join(NEXT).is_symlink());
+    }
+
+    #[test]
+    fn a_generation_that_never_became_current_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        publish(directory.path());
+        // A kill between the name and the link leaves this.
+        symlink("2.seg", directory.path().join(NEXT)).unwrap();
+        fs::write(directory.path().join("2.seg"), "complete but never current").unwrap();
+        drop(Publisher::lock(directory.path()).unwrap());
+        assert_eq!(generations(directory.path()).unwrap(), [1]);
+        assert!(!directory.path().join(NEXT).is_symlink());
+        // The current generation stays, whatever the link says.
+        symlink("1.seg", directory.path().join(NEXT)).unwrap();
+        drop(Publisher::lock(directory.path()).unwrap());
+        assert_eq!(generations(directory.path()).unwrap(), [1]);
     }
 
     #[test]

@@ -10,7 +10,6 @@ use std::path::PathBuf;
 
 use onecopy_format::segment_space::Name;
 
-use crate::draft;
 use crate::error::Error;
 use crate::lock::Lock;
 use crate::publish;
@@ -117,7 +116,7 @@ impl Store {
             let path = entry.map_err(Error::io("read", &directory))?.path();
             if path.is_dir() {
                 let _lock = Lock::exclusive(&path)?;
-                removed += draft::remove_stale(&path).map_err(Error::io("clean", &path))?;
+                removed += publish::remove_leftovers(&path)?;
             }
         }
         Ok(removed)
