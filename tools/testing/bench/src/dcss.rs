@@ -27,6 +27,7 @@ use crate::report::Figure;
 use crate::report::Report;
 use crate::sample::growth;
 use crate::sample::mib;
+use crate::sample::struct_page_bytes;
 
 /// Measures, prints the table and writes `dcss.json`.
 ///
@@ -39,13 +40,14 @@ pub(crate) fn run(options: &Options, check: bool) -> Result<()> {
     let accel = accel::choose(options.accel, &qemu);
 
     let counts = instructions::count(&qemu, &paths)?;
+    let image = save_root(&paths)?;
     let fleet = run_fleet(&Setup {
         qemu: &qemu,
         accel,
         paths: &paths,
-        image: &save_root(&paths)?,
+        image: &image,
     })?;
-    print_touched(&fleet);
+    print_touched(&fleet, image.disk_bytes);
     let mut results = memory_figures(&fleet)?;
     results.extend(counts.iter().map(instruction_figure));
     let report = Report {
@@ -81,7 +83,7 @@ fn run_fleet(setup: &Setup<'_>) -> Result<Fleet> {
 }
 
 /// Says what the growth is computed from.
-fn print_touched(fleet: &Fleet) {
+fn print_touched(fleet: &Fleet, segment_bytes: u64) {
     for (number, sample) in (1..).zip(&fleet.samples) {
         let touched = sample
             .guests
@@ -93,6 +95,10 @@ fn print_touched(fleet: &Fleet) {
             mib(sample.host_cache_bytes)
         );
     }
+    println!(
+        "each guest also has {:.1} MiB of struct pages for the segment in its own memory (computed)",
+        mib(struct_page_bytes(segment_bytes))
+    );
 }
 
 /// What another guest costs, and what guests keep of the programs.

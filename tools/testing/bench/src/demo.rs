@@ -19,6 +19,7 @@ use crate::image::install_programs;
 use crate::image::Image;
 use crate::paths::Paths;
 use crate::sample::mib;
+use crate::sample::struct_page_bytes;
 use crate::sample::Sample;
 
 /// How many guests run at the same time.
@@ -64,7 +65,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         blk.result
     );
     print!("\n{}", comparison(&dcss, &blk));
-    print!("{}", explanation(&dcss, &blk));
+    print!("{}", explanation(&dcss, &blk, image.disk_bytes));
     image.remove(&paths.output)
 }
 
@@ -140,7 +141,7 @@ fn figures(fleet: &Fleet, count: usize) -> [String; PAIRS] {
 }
 
 /// Says what the table means and what it comes to.
-fn explanation(dcss: &Fleet, blk: &Fleet) -> String {
+fn explanation(dcss: &Fleet, blk: &Fleet, segment_bytes: u64) -> String {
     let [ours, theirs] = [dcss, blk].map(|fleet| {
         let sample = fleet.samples.last();
         mib(sample.map_or(0, Sample::total_bytes))
@@ -151,10 +152,12 @@ fn explanation(dcss: &Fleet, blk: &Fleet) -> String {
 dcss: root on segment {ROOT_SEGMENT}, EROFS with dax=always. blk: the same image on virtio-blk.
 Per guest, mean of those that run: unique = anonymous memory; memory = guest RAM and segment,
 process = all of QEMU. Host page cache: of the image file. Guest page cache: data of files.
+In the memory of each dcss guest are {:.1} MiB of struct pages for the segment (computed).
 
 All {} guests and the image in the page cache: {ours:.0} MiB (dcss), {theirs:.0} MiB (blk).
 Every job read {} files ({:.0} MiB), compiled sources and gave the same result, checked by the host.
 ",
+        mib(struct_page_bytes(segment_bytes)),
         dcss.samples.len(),
         result.files,
         mib(result.bytes),
