@@ -80,7 +80,8 @@ pub(crate) struct SavesegArgs {
     #[arg(long = "member", value_name = "NAME=PATH", value_parser = parse_member)]
     pub(crate) members: Vec<NamedPath>,
 
-    /// Type of the members: SR, ER, SC (read-only), SW or EW
+    /// Type of the members: SR, ER, SC (read-only), SW (guests write to the file itself) or EW
+    /// (each guest writes to a copy of its own)
     #[arg(long = "type", value_name = "TYPE", default_value = "SR", value_parser = parse_type)]
     pub(crate) kind: SegmentType,
 
@@ -152,7 +153,8 @@ pub(crate) struct BootArgs {
     pub(crate) cpus: u32,
 
     /// Attach a segment: a segment space with all its members, a member, or contiguous members
-    /// as A:B:C
+    /// as A:B:C. What the guest writes to members of type SW changes the file, what it writes to
+    /// those of type EW is gone with the guest
     #[arg(long = "segment", value_name = "NAME")]
     pub(crate) segments: Vec<Wanted>,
 

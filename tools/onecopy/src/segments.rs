@@ -2,13 +2,22 @@
 
 //! From the segments that a guest wants to devices and kernel parameters.
 
+mod access;
+mod chosen;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use onecopy_format::segment_space::Name;
 use onecopy_format::segment_space::NameError;
+use onecopy_format::segment_space::SegmentType;
+use onecopy_machine::options::Access;
 use onecopy_machine::SegmentDevice;
 use onecopy_store::Space;
+
+use self::access::AccessError;
+use self::chosen::Chosen;
+use self::chosen::PARAMETER_LEN;
 
 /// What the user names: a segment space, a member, or contiguous members.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,13 +49,20 @@ pub(crate) struct Candidate {
     members: Vec<Name>,
     path: PathBuf,
     size_bytes: u64,
+    access: Result<Access, AccessError>,
 }
 
 impl From<&Space> for Candidate {
     fn from(space: &Space) -> Self {
+        let members: Vec<(Name, SegmentType)> = space
+            .members()
+            .iter()
+            .map(|member| (member.name, member.kind))
+            .collect();
         Self {
             name: space.name(),
-            members: space.members().iter().map(|member| member.name).collect(),
+            access: access::of_members(&members),
+            members: members.into_iter().map(|(name, _)| name).collect(),
             path: space.path().to_owned(),
             size_bytes: space.size_bytes(),
         }
@@ -60,6 +76,12 @@ pub(crate) enum SegmentError {
     NotFound { wanted: String, existing: String },
     #[error("Segment {wanted} is in several segment spaces: {spaces}; name the segment space")]
     Ambiguous { wanted: String, spaces: String },
+    #[error("Segment {member} is in several of the segment spaces to attach: {spaces}; the guest would take either")]
+    Shadowed { member: Name, spaces: String },
+    #[error("Segment space {space} cannot be attached")]
+    Access { space: Name, source: AccessError },
+    #[error("The names of the segments have {found} characters as a kernel parameter, of which the guest takes {PARAMETER_LEN}; attach fewer, or the others in the guest")]
+    TooLong { found: usize },
 }
 
 /// What a guest gets.
@@ -78,40 +100,20 @@ impl Attachment {
         wanted: &[Wanted],
         root: Option<Name>,
     ) -> Result<Self, SegmentError> {
-        let mut attachment = Self::default();
-        let mut list: Vec<String> = Vec::new();
+        let mut chosen = Chosen::default();
         for wanted in wanted {
-            let (candidate, entries) = find(candidates, wanted)?;
-            attachment.add_device(candidate);
-            list.extend(entries);
+            let (space, entries) = find(candidates, wanted)?;
+            chosen.add(space, entries);
         }
         if let Some(root) = root {
-            attachment.add_device(find_member(candidates, &Wanted { names: vec![root] })?);
-            list.push(root.to_string());
+            let wanted = Wanted { names: vec![root] };
+            chosen.add(find_member(candidates, &wanted)?, vec![wanted]);
         }
-        let mut seen = std::collections::HashSet::new();
-        list.retain(|entry| seen.insert(entry.clone()));
-        if !list.is_empty() {
-            attachment
-                .parameters
-                .push(format!("dcss.segments={}", list.join(",")));
-        }
-        if let Some(root) = root {
-            attachment.parameters.push(format!(
-                "root=/dev/dcss/{root} rootfstype=erofs rootflags=dax=always ro"
-            ));
-        }
-        Ok(attachment)
-    }
-
-    fn add_device(&mut self, candidate: &Candidate) {
-        let device = SegmentDevice {
-            path: candidate.path.clone(),
-            size_bytes: candidate.size_bytes,
-        };
-        if !self.devices.contains(&device) {
-            self.devices.push(device);
-        }
+        chosen.check_names()?;
+        Ok(Self {
+            devices: chosen.devices()?,
+            parameters: chosen.parameters(root)?,
+        })
     }
 }
 
@@ -119,13 +121,16 @@ impl Attachment {
 fn find<'a>(
     candidates: &'a [Candidate],
     wanted: &Wanted,
-) -> Result<(&'a Candidate, Vec<String>), SegmentError> {
+) -> Result<(&'a Candidate, Vec<Wanted>), SegmentError> {
     if let [name] = wanted.names.as_slice() {
         if let Some(space) = candidates.iter().find(|candidate| candidate.name == *name) {
-            return Ok((space, space.members.iter().map(Name::to_string).collect()));
+            let alone = |&member| Wanted {
+                names: vec![member],
+            };
+            return Ok((space, space.members.iter().map(alone).collect()));
         }
     }
-    find_member(candidates, wanted).map(|space| (space, vec![wanted.to_string()]))
+    find_member(candidates, wanted).map(|space| (space, vec![wanted.clone()]))
 }
 
 /// Finds the one segment space with these members; one that has the first name is preferred.
@@ -151,13 +156,14 @@ fn find_member<'a>(
         }),
         (None, several) => Err(SegmentError::Ambiguous {
             wanted: wanted.to_string(),
-            spaces: several
-                .iter()
-                .map(|space| space.name.to_string())
-                .collect::<Vec<_>>()
-                .join(", "),
+            spaces: names_of(several),
         }),
     }
+}
+
+fn names_of(spaces: &[&Candidate]) -> String {
+    let names: Vec<&str> = spaces.iter().map(|space| space.name.as_str()).collect();
+    names.join(", ")
 }
 
 fn listed(candidates: &[Candidate]) -> String {
@@ -184,6 +190,7 @@ mod tests {
                 .collect(),
             path: PathBuf::from(format!("/{name}/1.seg")),
             size_bytes: 4 << 20,
+            access: Ok(Access::ReadOnly),
         }
     }
 
@@ -249,5 +256,47 @@ mod tests {
             attach(&["PY"], None).unwrap_err(),
             "Segment PY is in several segment spaces: TOOLS, OLD; name the segment space"
         );
+    }
+
+    #[test]
+    fn a_name_that_the_guest_would_find_in_another_segment_space_is_refused() {
+        for (wanted, root) in [
+            (&["TOOLS"][..], Some("ROOT")),
+            (&["GCC"], Some("ROOT")),
+            (&["ROOT", "TOOLS"], None),
+        ] {
+            assert_eq!(
+                attach(wanted, root).map_err(|error| error.replace("TOOLS, ROOT", "ROOT, TOOLS")),
+                Err(
+                    "Segment ROOT is in several of the segment spaces to attach: ROOT, TOOLS; \
+                     the guest would take either"
+                        .to_owned()
+                ),
+                "{wanted:?} {root:?}"
+            );
+        }
+        assert!(attach(&["OLD", "GCC"], None)
+            .unwrap_err()
+            .contains("Segment PY is in"));
+        attach(&["GCC"], Some("GCC")).unwrap();
+    }
+
+    #[test]
+    fn a_list_that_the_driver_would_not_take_is_refused() {
+        let names: Vec<String> = (0..45).map(|number| format!("MEMBER{number:02}")).collect();
+        let members = |count| {
+            names
+                .iter()
+                .take(count)
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+        };
+        let attach = |count| {
+            let candidates = [candidate("MANY", &members(count))];
+            Attachment::new(&candidates, &["MANY".parse().unwrap()], None)
+        };
+        let list = attach(44).unwrap().parameters.join("");
+        assert_eq!(list.len(), "dcss.segments=".len() + 44 * 9 - 1);
+        assert_eq!(attach(45), Err(SegmentError::TooLong { found: 404 }));
     }
 }

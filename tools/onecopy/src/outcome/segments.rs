@@ -62,6 +62,7 @@ struct ListedMember {
 #[serde(rename_all = "lowercase")]
 enum Check {
     Intact,
+    Changed,
     Corrupt,
     None,
 }
@@ -176,6 +177,7 @@ impl ListedMember {
             dax: member.dax_aligned(),
             check: state.map(|state| match state {
                 MemberState::Intact => Check::Intact,
+                MemberState::Changed => Check::Changed,
                 MemberState::Corrupt { .. } => Check::Corrupt,
                 MemberState::NoData => Check::None,
             }),
@@ -195,6 +197,7 @@ impl ListedMember {
         ];
         row.extend(self.check.map(|check| match check {
             Check::Intact => "intact".to_owned(),
+            Check::Changed => "changed".to_owned(),
             Check::Corrupt => "CORRUPT".to_owned(),
             Check::None => "no data".to_owned(),
         }));

@@ -43,8 +43,9 @@ fn boot(dir: &Dir, action: Action, args: &[&str]) -> Command {
 }
 
 /// Starts a guest that hangs and waits until it has printed its command line.
-fn start_hanging_guest(dir: &Dir) -> Child {
+fn start_hanging_guest(dir: &Dir, args: &[&str]) -> Child {
     let mut command = boot(dir, Action::Hang, &["--append", "END!"]);
+    command.args(args);
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -120,6 +121,41 @@ fn segments_become_devices_and_kernel_parameters() {
     eqnice!(ran.stdout, stdout);
     let log = std::fs::read_to_string(dir.path("log")).unwrap();
     assert!(log.ends_with("rootflags=dax=always ro"), "{log}");
+}
+
+#[test]
+fn only_shared_writable_segments_are_mapped_so_that_stores_reach_the_file() {
+    if !has_qemu() {
+        return;
+    }
+    let dir = Dir::new();
+    dir.file("a.img", "content");
+    for kind in ["SR", "EW", "SW"] {
+        dir.ok(&["saveseg", kind, "--from-image", "a.img", "--type", kind]);
+    }
+    let args = ["--segment", "SR", "--segment", "EW", "--segment", "SW"];
+    let mut child = start_hanging_guest(&dir, &args);
+    let [qemu] = processes_with(&dir.path("kernel"))
+        .into_iter()
+        .filter(|pid| *pid != child.id())
+        .collect::<Vec<_>>()[..]
+    else {
+        panic!("not one QEMU");
+    };
+    let maps = std::fs::read_to_string(format!("/proc/{qemu}/maps")).unwrap();
+    for (kind, permissions) in [("SR", "r--s"), ("EW", "rw-p"), ("SW", "rw-s")] {
+        let file = dir.path(&format!("store/segments/{kind}/1.seg"));
+        let line = maps
+            .lines()
+            .find(|line| line.ends_with(file.to_str().unwrap()));
+        assert_eq!(
+            line.and_then(|line| line.split(' ').nth(1)),
+            Some(permissions),
+            "{kind} in\n{maps}"
+        );
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]
@@ -239,7 +275,7 @@ fn a_signal_ends_the_guest_and_then_the_command() {
         return;
     }
     let dir = Dir::new();
-    let mut child = start_hanging_guest(&dir);
+    let mut child = start_hanging_guest(&dir, &[]);
     assert!(qemu_runs(&dir.path("kernel")));
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let status = child.wait().unwrap();
@@ -261,7 +297,7 @@ fn the_guest_does_not_outlive_a_killed_command() {
         return;
     }
     let dir = Dir::new();
-    let mut child = start_hanging_guest(&dir);
+    let mut child = start_hanging_guest(&dir, &[]);
     child.kill().unwrap();
     assert_eq!(child.wait().unwrap().signal(), Some(9));
     wait_until("QEMU ends", || !qemu_runs(&dir.path("kernel")));

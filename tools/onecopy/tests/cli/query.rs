@@ -142,6 +142,22 @@ fn a_changed_byte_is_found() {
 }
 
 #[test]
+fn what_guests_may_change_is_changed_and_not_corrupt() {
+    let dir = Dir::new();
+    dir.file("a.img", "hello");
+    dir.ok(&["saveseg", "DATA", "--from-image", "a.img", "--type", "SW"]);
+    let path = dir.path("store/segments/DATA/1.seg");
+    let mode = path.metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o644, "its owner's guests can write to it");
+    corrupt(&path, (2 << 20) + 12345);
+    let said = dir.ok(&["query", "seg", "--verify"]);
+    assert!(said.ends_with("  changed\n"), "{said}");
+    let json = dir.ok(&["query", "seg", "--verify", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["segment_spaces"][0]["members"][0]["check"], "changed");
+}
+
+#[test]
 fn a_damaged_directory_does_not_hide_the_other_segment_spaces() {
     let dir = Dir::new();
     save(&dir, "USR", "hello");

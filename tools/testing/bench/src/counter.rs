@@ -17,6 +17,7 @@ use onecopy_boot::control::Listener;
 use onecopy_boot::initramfs::Archive;
 use onecopy_boot::program;
 use onecopy_machine::options::Accel;
+use onecopy_machine::options::Access;
 use onecopy_machine::options::Chardev;
 use onecopy_machine::options::Kernel;
 use onecopy_machine::options::Serial;
@@ -148,6 +149,7 @@ fn config(qemu: &Qemu, paths: &Paths, image: &Image, initrd: PathBuf) -> Config 
         SegmentDevice {
             path: image.disk.clone(),
             size_bytes: image.disk_bytes,
+            access: Access::ReadOnly,
         },
     ];
     // Virtual time is the number of instructions executed; it does not wait for the host's.

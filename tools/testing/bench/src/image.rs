@@ -19,6 +19,7 @@ use anyhow::Result;
 use onecopy_format::segment_space::Name;
 use onecopy_format::segment_space::SegmentType;
 use onecopy_machine::accounting::Residency;
+use onecopy_machine::options::Access;
 use onecopy_machine::SegmentDevice;
 use onecopy_store::MemberContent;
 use onecopy_store::MemberSource;
@@ -82,6 +83,7 @@ impl Image {
             segment: SegmentDevice {
                 path: space.path().to_owned(),
                 size_bytes: space.size_bytes(),
+                access: Access::ReadOnly,
             },
             disk,
             disk_bytes: member.size_bytes,

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use crate::options::Accel;
+use crate::options::Access;
 use crate::options::BlockFormat;
 use crate::options::Blockdev;
 use crate::options::Chardev;
@@ -27,13 +28,15 @@ use crate::qemu::Qemu;
 /// Alignment of memory devices in guest-physical space.
 const DEVICE_ALIGN_BYTES: u64 = 2 << 20;
 
-/// A segment space to give to the guest as a read-only virtio-pmem device.
+/// A segment space to give to the guest as a virtio-pmem device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentDevice {
     /// The file.
     pub path: PathBuf,
     /// Size of the file in bytes, a multiple of 2 MiB.
     pub size_bytes: u64,
+    /// Who sees what the guest stores there.
+    pub access: Access,
 }
 
 /// A disk to give to the guest as a virtio-blk device.
@@ -196,8 +199,8 @@ impl Config {
     fn add_segments(&self, args: &mut Vec<OsString>) {
         for (index, segment) in self.segments.iter().enumerate() {
             let memdev = format!("seg{index}");
-            MemoryBackendFile::shared_read_only(&memdev, &segment.path, segment.size_bytes)
-                .add_to(args);
+            let (path, size_bytes) = (&segment.path, segment.size_bytes);
+            MemoryBackendFile::segment(&memdev, path, size_bytes, segment.access).add_to(args);
             VirtioPmemPci {
                 id: format!("pmem{index}"),
                 memdev,
@@ -263,6 +266,7 @@ mod tests {
             segments: vec![SegmentDevice {
                 path: "/s/1.seg".into(),
                 size_bytes: 4 << 20,
+                access: Access::Private,
             }],
             disks: vec![Disk {
                 path: "/d,0.qcow2".into(),
@@ -283,6 +287,9 @@ mod tests {
         let maximum = (66 << 20) + (1 << 30) + (4 << 20);
         for expected in [
             format!("-m size=67112960B,slots=3,maxmem={maximum}B "),
+            "-object memory-backend-file,id=seg0,mem-path=/s/1.seg,size=4194304,share=off,\
+             readonly=on,rom=off,align=2097152 "
+                .to_owned(),
             "-device virtio-pmem-pci,memdev=seg0,id=pmem0 ".to_owned(),
             "-blockdev driver=qcow2,node-name=drive0,read-only=on,file.driver=file,\
              file.filename=/d,,0.qcow2 -device virtio-blk-pci,drive=drive0,id=disk0 "

@@ -15,6 +15,7 @@ mod params;
 
 use std::ffi::OsString;
 
+pub use self::backend::Access;
 pub use self::backend::BlockFormat;
 pub use self::backend::Blockdev;
 pub use self::backend::MemoryBackendFile;

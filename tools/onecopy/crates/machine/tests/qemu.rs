@@ -16,6 +16,7 @@ use std::time::Instant;
 use onecopy_machine::accel;
 use onecopy_machine::accel::Verdict;
 use onecopy_machine::options::Accel;
+use onecopy_machine::options::Access;
 use onecopy_machine::options::IsaDebugExit;
 use onecopy_machine::qmp::commands;
 use onecopy_machine::Config;
@@ -48,6 +49,7 @@ fn segment_file(path: &Path, size_bytes: u64) -> SegmentDevice {
     SegmentDevice {
         path: path.to_owned(),
         size_bytes,
+        access: Access::ReadOnly,
     }
 }
 
@@ -238,6 +240,7 @@ fn a_refused_argument_is_reported_in_qemus_words() {
     config.segments = vec![SegmentDevice {
         path,
         size_bytes: 2 << 20,
+        access: Access::ReadOnly,
     }];
     let error = Machine::start(&config).unwrap_err();
     assert!(matches!(error, Error::Ended { .. }), "{error:?}");

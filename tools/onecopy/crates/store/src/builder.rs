@@ -256,7 +256,7 @@ impl SpaceBuilder {
             .file()
             .write_all_at(&block, 0)
             .map_err(Error::io("write a file in", directory))?;
-        publisher.publish(draft, generation)
+        publisher.publish(draft, generation, members)
     }
 }
 

@@ -11,10 +11,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
+use onecopy_format::segment_space::Member;
+
 use crate::draft;
 use crate::draft::Draft;
 use crate::error::Error;
 use crate::lock::Lock;
+use crate::space::changes_in_place;
 use crate::Result;
 
 /// Name of the link to the generation that new guests get.
@@ -52,11 +55,16 @@ impl Publisher {
     }
 
     /// Writes the draft to disk, names it and makes it the current generation.
-    pub(crate) fn publish(&self, draft: &Draft, generation: u64) -> Result<PathBuf> {
+    pub(crate) fn publish(
+        &self,
+        draft: &Draft,
+        generation: u64,
+        members: &[Member],
+    ) -> Result<PathBuf> {
         let name = file_name(generation);
         let path = self.directory.join(&name);
         let file = draft.file();
-        file.set_permissions(Permissions::from_mode(0o444))
+        file.set_permissions(Permissions::from_mode(mode(members)))
             .and_then(|()| file.sync_all())
             .map_err(Error::io("write", &path))?;
 
@@ -79,6 +87,15 @@ impl Publisher {
         File::open(&self.directory)
             .and_then(|directory| directory.sync_all())
             .map_err(Error::io("write", &self.directory))
+    }
+}
+
+/// Returns the permissions of a generation: only one that guests store to is writable.
+fn mode(members: &[Member]) -> u32 {
+    if members.iter().any(changes_in_place) {
+        0o644
+    } else {
+        0o444
     }
 }
 
@@ -148,7 +165,7 @@ mod tests {
         let draft = Draft::create(directory).unwrap();
         let publisher = Publisher::lock(directory).unwrap();
         let generation = publisher.next_generation().unwrap();
-        publisher.publish(&draft, generation).unwrap()
+        publisher.publish(&draft, generation, &[]).unwrap()
     }
 
     #[test]

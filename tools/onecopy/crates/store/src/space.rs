@@ -34,7 +34,9 @@ pub struct Space {
 pub enum MemberState {
     /// The content is what was saved.
     Intact,
-    /// The content has changed.
+    /// The content differs, and the type of the member lets guests change it in the file.
+    Changed,
+    /// The content differs although nothing may change it.
     Corrupt {
         /// SHA-256 of what is there now.
         found: [u8; 32],
@@ -145,6 +147,8 @@ impl Space {
         .map_err(Error::io("read", &self.path))?;
         let state = if found == member.sha256 {
             MemberState::Intact
+        } else if changes_in_place(member) {
+            MemberState::Changed
         } else {
             MemberState::Corrupt { found }
         };
@@ -153,6 +157,11 @@ impl Space {
             state,
         })
     }
+}
+
+/// Returns whether guests may store to the member in the file itself.
+pub(crate) fn changes_in_place(member: &Member) -> bool {
+    member.kind.shared() && !member.kind.read_only()
 }
 
 /// Reads `len` bytes, or fewer at the end of the file: what is missing is for the parser to say.

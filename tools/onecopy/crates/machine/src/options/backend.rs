@@ -10,6 +10,17 @@ use super::push;
 use super::Params;
 use super::Switch;
 
+/// Who sees what a guest stores into a segment space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Nobody: the guest cannot store.
+    ReadOnly,
+    /// The guest alone; the host copies a page when the guest changes it.
+    Private,
+    /// All guests that map the file, and the file itself.
+    Shared,
+}
+
 /// `-object memory-backend-file`: guest memory that is a mapping of a file.
 #[derive(Debug, Clone)]
 pub struct MemoryBackendFile {
@@ -32,6 +43,25 @@ pub struct MemoryBackendFile {
 }
 
 impl MemoryBackendFile {
+    /// The memory of a segment space.
+    pub fn segment(id: &str, mem_path: &Path, size_bytes: u64, access: Access) -> Self {
+        let read_only = Self::shared_read_only(id, mem_path, size_bytes);
+        match access {
+            Access::ReadOnly => read_only,
+            // The file is opened for reading only, so no store can reach it.
+            Access::Private => Self {
+                share: false,
+                rom: Some(false),
+                ..read_only
+            },
+            Access::Shared => Self {
+                readonly: false,
+                rom: Some(false),
+                ..read_only
+            },
+        }
+    }
+
     /// Memory that all guests read and none can write: one copy in the host's page cache.
     ///
     /// It is aligned to 2 MiB, so that the host can map it by large pages.
@@ -155,6 +185,20 @@ mod tests {
                  readonly=on,rom=on,align=2097152"
             ]
         );
+    }
+
+    #[test]
+    fn only_shared_access_opens_the_file_for_writing() {
+        for (access, expected) in [
+            (Access::ReadOnly, "share=on,readonly=on,rom=on,"),
+            (Access::Private, "share=off,readonly=on,rom=off,"),
+            (Access::Shared, "share=on,readonly=off,rom=off,"),
+        ] {
+            let mut args = Vec::new();
+            MemoryBackendFile::segment("seg0", Path::new("/s"), 2 << 20, access).add_to(&mut args);
+            let value = args.last().unwrap().to_str().unwrap();
+            assert!(value.contains(expected), "{access:?}: {value}");
+        }
     }
 
     #[test]
