@@ -47,16 +47,17 @@ pub type RequestOf<H> =
 ///
 /// A virtqueue is in one of three states:
 ///
-/// 1. New: made by [`Virtqueue::new`], not yet known to a device. All operations return `ENODEV`.
-/// 2. Attached: [`QueueSet::find`](super::QueueSet::find) connected it with a device.
-/// 3. Detached: the device was reset; all requests that it still had were dropped. All operations
+/// 1. Free: made by [`Virtqueue::new`], not yet known to a device; or the device was reset, and all
+///    requests that it still had were dropped. All operations return `ENODEV`.
+/// 2. Reserved: [`QueueSet::find`](super::QueueSet::find) is asking a device for it. All operations
 ///    return `ENODEV`.
+/// 3. Attached: it is connected with a device.
 ///
 /// All operations may be called from any context, including the handler.
 ///
 /// # Invariants
 ///
-/// - `state.vq` is [`None`] or a valid virtqueue, which is used only while `state` is locked.
+/// - The virtqueue in `state`, if there is one, is valid and used only while `state` is locked.
 /// - Each token in the virtqueue comes from [`KBox::into_raw`] on a [`RequestOf<H>`].
 #[pin_data]
 pub struct Virtqueue<H: Handler> {
@@ -66,8 +67,19 @@ pub struct Virtqueue<H: Handler> {
     state: SpinLockIrq<State>,
 }
 
-struct State {
-    vq: Option<NonNull<bindings::virtqueue>>,
+enum State {
+    Free,
+    Reserved,
+    Attached(NonNull<bindings::virtqueue>),
+}
+
+impl State {
+    fn vq(&self) -> Option<NonNull<bindings::virtqueue>> {
+        match self {
+            Self::Attached(vq) => Some(*vq),
+            Self::Free | Self::Reserved => None,
+        }
+    }
 }
 
 // SAFETY: A `struct virtqueue` does not belong to a thread; it must only not be used by two at a
@@ -81,7 +93,7 @@ impl<H: Handler> Virtqueue<H> {
         pin_init!(Self {
             name,
             handler,
-            state <- new_spinlock_irq!(State { vq: None }, "Virtqueue::state"),
+            state <- new_spinlock_irq!(State::Free, "Virtqueue::state"),
         })
     }
 
@@ -96,7 +108,7 @@ impl<H: Handler> Virtqueue<H> {
     /// queue is full, `EIO` if it is broken, `ENODEV` if it is not attached, `ENOMEM`.
     pub fn add(&self, request: RequestOf<H>) -> Result<(), (Error, RequestOf<H>)> {
         let state = self.state.lock();
-        let Some(vq) = state.vq else {
+        let Some(vq) = state.vq() else {
             return Err((ENODEV, request));
         };
         let raw = KBox::into_raw(request);
@@ -177,7 +189,7 @@ impl<H: Handler> Virtqueue<H> {
     /// Returns `EIO` if the queue is broken, `ENODEV` if it is not attached.
     pub fn kick(&self) -> Result {
         let state = self.state.lock();
-        let vq = state.vq.ok_or(ENODEV)?;
+        let vq = state.vq().ok_or(ENODEV)?;
 
         // SAFETY: `vq` is valid and locked by the type invariants.
         if unsafe { bindings::virtqueue_kick(vq.as_ptr()) } {
@@ -193,7 +205,7 @@ impl<H: Handler> Virtqueue<H> {
         let mut written: u32 = 0;
 
         // SAFETY: The virtqueue is valid and locked by the type invariants.
-        let token = unsafe { bindings::virtqueue_get_buf(state.vq?.as_ptr(), &mut written) };
+        let token = unsafe { bindings::virtqueue_get_buf(state.vq()?.as_ptr(), &mut written) };
         let raw = NonNull::new(token.cast())?;
 
         // SAFETY: By the type invariants the token came from `KBox::into_raw`. The virtqueue
@@ -209,7 +221,7 @@ impl<H: Handler> Virtqueue<H> {
 
         // SAFETY: The virtqueue is valid and locked by the type invariants.
         state
-            .vq
+            .vq()
             .is_none_or(|vq| unsafe { bindings::virtqueue_is_broken(vq.as_ptr()) })
     }
 
@@ -217,7 +229,7 @@ impl<H: Handler> Virtqueue<H> {
     fn take_unused(state: &State) -> Option<RequestOf<H>> {
         // SAFETY: The virtqueue is valid by the type invariants; that `state` can be borrowed
         // shows that it is locked.
-        let token = unsafe { bindings::virtqueue_detach_unused_buf(state.vq?.as_ptr()) };
+        let token = unsafe { bindings::virtqueue_detach_unused_buf(state.vq()?.as_ptr()) };
         let raw = NonNull::new(token.cast())?;
 
         // SAFETY: As in `pop`.
@@ -234,10 +246,20 @@ unsafe impl<H: Handler> AnyQueue for Virtqueue<H> {
         self.name
     }
 
+    fn reserve(&self) -> Result {
+        let mut state = self.state.lock();
+        if !matches!(*state, State::Free) {
+            return Err(EBUSY);
+        }
+
+        *state = State::Reserved;
+        Ok(())
+    }
+
     unsafe fn attach(&self, vq: NonNull<bindings::virtqueue>) {
         // INVARIANT: `vq` is valid until `detach` by the safety requirements of this function, and
         // a new virtqueue holds no token.
-        self.state.lock().vq = Some(vq);
+        *self.state.lock() = State::Attached(vq);
     }
 
     fn detach(&self) {
@@ -251,7 +273,7 @@ unsafe impl<H: Handler> AnyQueue for Virtqueue<H> {
             drop(request);
         }
         // INVARIANT: No virtqueue, no token.
-        self.state.lock().vq = None;
+        *self.state.lock() = State::Free;
     }
 
     fn interrupt(&self) {
@@ -297,6 +319,17 @@ mod tests {
         assert_eq!(queue.kick(), Err(ENODEV));
         assert!(queue.pop().is_none());
         assert!(queue.is_broken());
+        Ok(())
+    }
+
+    #[test]
+    fn a_queue_is_reserved_once() -> Result {
+        let queue = queue()?;
+
+        assert_eq!(queue.reserve(), Ok(()));
+        assert_eq!(queue.reserve(), Err(EBUSY));
+        queue.detach();
+        assert_eq!(queue.reserve(), Ok(()));
         Ok(())
     }
 

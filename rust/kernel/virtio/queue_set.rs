@@ -28,15 +28,22 @@ pub unsafe trait AnyQueue: private::Sealed + Send + Sync {
     /// Returns the name of the queue.
     fn name(&self) -> &'static CStr;
 
+    /// Claims the queue for a device; [`AnyQueue::detach`] ends that.
+    ///
+    /// Returns `EBUSY` if a device has it already.
+    fn reserve(&self) -> Result;
+
     /// Connects the queue with a device.
     ///
     /// # Safety
     ///
-    /// `vq` must be a new virtqueue that is valid until [`AnyQueue::detach`] has returned, and must
-    /// not be used by anybody else.
+    /// - `vq` must be a new virtqueue that is valid until [`AnyQueue::detach`] has returned, and
+    ///   must not be used by anybody else.
+    /// - The caller must have reserved the queue.
     unsafe fn attach(&self, vq: NonNull<bindings::virtqueue>);
 
-    /// Disconnects the queue and drops the requests in it. The device must have been reset.
+    /// Disconnects the queue, if it is connected, and drops the requests in it. The device must
+    /// have been reset.
     fn detach(&self);
 
     /// The device used a request.
@@ -45,6 +52,30 @@ pub unsafe trait AnyQueue: private::Sealed + Send + Sync {
 
 /// What `virtio_device::priv` points to while a [`QueueSet`] exists.
 struct Queues(KVec<Arc<dyn AnyQueue>>);
+
+impl Queues {
+    /// Claims all queues, or none.
+    fn reserve(queues: KVec<Arc<dyn AnyQueue>>) -> Result<KBox<Self>> {
+        let mut reserved = KBox::new(
+            Self(KVec::with_capacity(queues.len(), GFP_KERNEL)?),
+            GFP_KERNEL,
+        )?;
+
+        for queue in queues {
+            queue.reserve()?;
+            reserved.0.push(queue, GFP_KERNEL)?;
+        }
+        Ok(reserved)
+    }
+}
+
+impl Drop for Queues {
+    fn drop(&mut self) {
+        for queue in &self.0 {
+            queue.detach();
+        }
+    }
+}
 
 /// All virtqueues of a bound device.
 ///
@@ -66,8 +97,9 @@ impl<'a> QueueSet<'a> {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if the device has a queue set already, `ENOENT` if it has fewer queues, `ENOMEM`, or
-    /// what the transport returns.
+    /// `EBUSY` if the device has a queue set already, or if a member is listed twice or belongs to
+    /// another device; `ENOENT` if the device has fewer queues; `ENOMEM`; or what the transport
+    /// returns.
     pub fn find(
         vdev: &'a Device<device::Core<'_>>,
         queues: KVec<Arc<dyn AnyQueue>>,
@@ -90,7 +122,7 @@ impl<'a> QueueSet<'a> {
             )?;
         }
 
-        let queues = KBox::into_raw(KBox::new(Queues(queues), GFP_KERNEL)?);
+        let queues = KBox::into_raw(Queues::reserve(queues)?);
         // SAFETY: As above. The device has no queues yet, so nobody reads the field meanwhile.
         unsafe { (*raw).priv_ = queues.cast() };
         let undo = ScopeGuard::new(|| {
@@ -120,7 +152,8 @@ impl<'a> QueueSet<'a> {
         // SAFETY: `queues` stays valid until `shutdown`, which takes a reset device.
         for (queue, vq) in unsafe { &(*queues).0 }.iter().zip(found.iter()) {
             let vq = NonNull::new(*vq).ok_or(ENOENT)?;
-            // SAFETY: `virtio_find_vqs` has just made `vq`, and `shutdown` detaches it first.
+            // SAFETY: `virtio_find_vqs` has just made `vq`, and `shutdown` detaches it first. The
+            // queue is reserved.
             unsafe { queue.attach(vq) };
         }
         Ok(set)
@@ -129,10 +162,21 @@ impl<'a> QueueSet<'a> {
 
 impl Drop for QueueSet<'_> {
     fn drop(&mut self) {
-        // SAFETY: The device is valid as long as it is borrowed.
-        if unsafe { !(*self.vdev.as_raw()).priv_.is_null() } {
-            shutdown(self.vdev);
-        }
+        abandon(self.vdev);
+    }
+}
+
+/// Prepares a device that is about to be probed: a driver in C may have left its own pointer.
+pub(super) fn prepare<Ctx: device::DeviceContext>(vdev: &Device<Ctx>) {
+    // SAFETY: The device is valid. `priv` belongs to the driver, and no other one is bound.
+    unsafe { (*vdev.as_raw()).priv_ = core::ptr::null_mut() };
+}
+
+/// Takes the queues down whose [`QueueSet`] a failed probe function has leaked instead of dropped.
+pub(super) fn abandon<Ctx: device::DeviceContext>(vdev: &Device<Ctx>) {
+    // SAFETY: The device is valid.
+    if unsafe { !(*vdev.as_raw()).priv_.is_null() } {
+        shutdown(vdev);
     }
 }
 
@@ -156,9 +200,7 @@ pub(super) fn shutdown<Ctx: device::DeviceContext>(vdev: &Device<Ctx>) {
         (*raw).priv_ = core::ptr::null_mut();
         KBox::from_raw(queues.cast::<Queues>().as_ptr())
     };
-    for queue in &queues.0 {
-        queue.detach();
-    }
+    drop(queues);
     // SAFETY: A device has a transport whose operations are valid.
     if let Some(del_vqs) = unsafe { (*(*raw).config).del_vqs } {
         // SAFETY: `del_vqs` is the operation of the transport of this very device, which is reset;
