@@ -5,10 +5,11 @@
 //! Persistent memory and its virtual kin are ranges of physical addresses that hold data and can be
 //! read, written and executed like RAM, but that do not belong to the page allocator. A driver
 //!
-//! 1. claims the range with [`Reservation::new`],
-//! 2. maps it, either with a [`PageMap`], which makes struct pages and so allows DAX, or with a
+//! 1. gets the range from its device, as a [`DeviceRange`],
+//! 2. claims it, or a part of it, with [`Reservation::new`],
+//! 3. maps it, either with a [`PageMap`], which makes struct pages and so allows DAX, or with a
 //!    [`MemRemap`], which works for a range of any alignment,
-//! 3. copies from and to it through [`DeviceMemory`], to which both kinds of mapping dereference.
+//! 4. copies from and to it through [`DeviceMemory`], to which both kinds of mapping dereference.
 //!
 //! Somebody else, such as the host of a virtual machine, may change the memory at any time.
 //! Therefore no Rust reference to it is ever made; all accesses are copies by C functions.
@@ -22,18 +23,8 @@
 
 use crate::{
     bindings,
-    fmt,
-    io::{
-        resource::{
-            Flags,
-            Region, //
-        },
-        PhysAddr,
-        Resource,
-        ResourceSize, //
-    },
-    prelude::*,
-    str::CString, //
+    io::PhysAddr,
+    prelude::*, //
 };
 use core::{
     ops::Deref,
@@ -42,9 +33,14 @@ use core::{
 
 #[cfg(CONFIG_ZONE_DEVICE)]
 mod page_map;
+mod reservation;
 
 #[cfg(CONFIG_ZONE_DEVICE)]
 pub use self::page_map::PageMap;
+pub use self::reservation::{
+    DeviceRange,
+    Reservation, //
+};
 
 /// What the kernel may do with a range of device memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,103 +49,6 @@ pub enum Access {
     ReadOnly,
     /// The memory is read and written.
     ReadWrite,
-}
-
-/// An exclusive claim to a range of physical addresses.
-///
-/// The claim is a line in `/proc/iomem`. It ends when the reservation, or the mapping into which it
-/// went, is dropped.
-///
-/// # Examples
-///
-/// ```
-/// use kernel::memremap::{Access, Reservation};
-///
-/// let name = "SEGMENT";
-///
-/// // An empty range and one that leaves the address space are refused.
-/// let empty = Reservation::new(0, 0, Access::ReadOnly, fmt!("{name} (doctest)"));
-/// assert_eq!(empty.err(), Some(EINVAL));
-/// let huge = Reservation::new(u64::MAX - 1, 4096, Access::ReadOnly, fmt!("{name} (doctest)"));
-/// assert_eq!(huge.err(), Some(ERANGE));
-/// # Ok::<(), Error>(())
-/// ```
-///
-/// # Invariants
-///
-/// `region` is not empty, and the address of its last byte does not overflow.
-pub struct Reservation {
-    region: Region,
-    access: Access,
-}
-
-impl Reservation {
-    /// Claims `len_bytes` bytes at `start`.
-    ///
-    /// `name` is what `/proc/iomem` shows.
-    ///
-    /// # Errors
-    ///
-    /// - [`EINVAL`]: the range is empty.
-    /// - [`ERANGE`]: the range ends after the last address that the CPU has.
-    /// - [`EBUSY`]: a part of the range is RAM or claimed by somebody else.
-    /// - [`ENOMEM`]: no memory for the name.
-    pub fn new(
-        start: PhysAddr,
-        len_bytes: ResourceSize,
-        access: Access,
-        name: fmt::Arguments<'_>,
-    ) -> Result<Self> {
-        let iomem = Resource::iomem();
-        let last = len_bytes.checked_sub(1).ok_or(EINVAL)?;
-        let last = start.checked_add(last).ok_or(ERANGE)?;
-        // The size is zero if the space ends where the type does.
-        if last > iomem.size().wrapping_sub(1) {
-            return Err(ERANGE);
-        }
-
-        let mut flags = Flags::IORESOURCE_MEM;
-        if access == Access::ReadOnly {
-            flags = flags | Flags::IORESOURCE_READONLY;
-        }
-        let name = CString::try_from_fmt(name)?;
-        let region = iomem
-            .request_region(start, len_bytes, name, flags)
-            .ok_or(EBUSY)?;
-
-        // INVARIANT: Both conditions were checked above.
-        Ok(Self { region, access })
-    }
-
-    /// Returns the first physical address of the range.
-    #[inline]
-    pub fn start(&self) -> PhysAddr {
-        self.region.start()
-    }
-
-    /// Returns the length of the range in bytes.
-    #[inline]
-    pub fn len_bytes(&self) -> ResourceSize {
-        self.region.size()
-    }
-
-    /// Returns what the kernel may do with the range.
-    #[inline]
-    pub fn access(&self) -> Access {
-        self.access
-    }
-
-    /// Tells whether start and length are aligned as [`PageMap::new`] wants them.
-    #[cfg(CONFIG_ZONE_DEVICE)]
-    pub fn is_page_mappable(&self) -> bool {
-        is_aligned(self.start(), self.len_bytes(), PageMap::align_bytes())
-    }
-}
-
-/// Tells whether `start` and `len_bytes` are both multiples of `align_bytes`.
-#[cfg(any(CONFIG_ZONE_DEVICE, CONFIG_RUST_MEMREMAP_KUNIT_TEST))]
-fn is_aligned(start: PhysAddr, len_bytes: ResourceSize, align_bytes: ResourceSize) -> bool {
-    start.is_multiple_of(align_bytes) && len_bytes.is_multiple_of(align_bytes)
 }
 
 /// A mapped range of device memory.
@@ -470,34 +369,5 @@ mod tests {
         memory.read_into(0, &mut back)?;
         assert_eq!(back, [0x5au8; LEN_BYTES]);
         Ok(())
-    }
-
-    #[test]
-    fn reservations_exclude_each_other() -> Result {
-        // The last addresses that the CPU has are free on the machines that run these tests.
-        let top = Resource::iomem().size().wrapping_sub(0x2000);
-        let reserve = |offset, access| {
-            Reservation::new(top + offset, 0x1000, access, crate::prelude::fmt!("kunit"))
-        };
-
-        let first = reserve(0, Access::ReadOnly)?;
-        assert_eq!(first.start(), top);
-        assert_eq!(first.len_bytes(), 0x1000);
-        assert_eq!(reserve(0, Access::ReadOnly).err(), Some(EBUSY));
-        reserve(0x1000, Access::ReadWrite)?;
-
-        drop(first);
-        reserve(0, Access::ReadWrite)?;
-        Ok(())
-    }
-
-    #[test]
-    fn alignment_covers_start_and_length() {
-        const ALIGN: ResourceSize = 2 << 20;
-
-        assert!(is_aligned(0, ALIGN, ALIGN));
-        assert!(is_aligned(4 * ALIGN, 3 * ALIGN, ALIGN));
-        assert!(!is_aligned(0x1000, ALIGN, ALIGN));
-        assert!(!is_aligned(ALIGN, ALIGN + 0x1000, ALIGN));
     }
 }

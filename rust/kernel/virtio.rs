@@ -47,8 +47,7 @@ mod request;
 
 pub use self::config::{
     ConfigSpace,
-    ConfigValue,
-    ShmRegion, //
+    ConfigValue, //
 };
 pub use self::queue::{
     Handler,
@@ -117,10 +116,13 @@ impl<T: Driver> Adapter<T> {
         // INVARIANT: `vdev` is valid for the duration of `probe_callback()`.
         let vdev = unsafe { &*vdev.cast::<Device<device::CoreInternal<'_>>>() };
 
+        queue_set::prepare(vdev);
         from_result(|| {
             let data = T::probe(vdev);
 
-            vdev.as_ref().set_drvdata(data)?;
+            vdev.as_ref()
+                .set_drvdata(data)
+                .inspect_err(|_| queue_set::abandon(vdev))?;
             Ok(0)
         })
     }

@@ -12,12 +12,12 @@ use kernel::{
         Bound,
         Core, //
     },
+    memremap::DeviceRange,
     prelude::*,
     sync::Arc,
     virtio::{
         self,
-        QueueSet,
-        ShmRegion, //
+        QueueSet, //
     }, //
 };
 
@@ -25,10 +25,6 @@ use kernel::{
 const VIRTIO_PMEM_F_SHMEM_REGION: u32 = 0;
 /// The number of that region.
 const SHMEM_REGION_ID: u8 = 0;
-/// Where the device says in its configuration space at which address its memory begins.
-const CONFIG_START: u32 = 0;
-/// Where the device says how many bytes of memory it has.
-const CONFIG_SIZE: u32 = 8;
 
 /// The driver.
 pub(crate) struct DcssDriver;
@@ -37,14 +33,35 @@ pub(crate) struct DcssDriver;
 ///
 /// When it is dropped, its segments that nobody uses are gone already; those in use are dead.
 pub(crate) struct DcssDevice<'bound> {
+    space: RegisteredSpace,
     /// Only devices with writable segments need the queue.
     _queues: Option<QueueSet<'bound>>,
-    space_id: i32,
+}
+
+/// A segment space that the registry knows, until this is dropped.
+struct RegisteredSpace(i32);
+
+impl RegisteredSpace {
+    fn new(space: Space) -> Result<Self> {
+        let id = space.id;
+        registry::add_space(Arc::new(space, GFP_KERNEL)?)?;
+        Ok(Self(id))
+    }
+
+    fn remove(&self) {
+        registry::remove_space(self.0);
+    }
+}
+
+impl Drop for RegisteredSpace {
+    fn drop(&mut self) {
+        self.remove();
+    }
 }
 
 impl<'bound> DcssDevice<'bound> {
     fn new(vdev: &'bound virtio::Device<Core<'_>>) -> Result<Self> {
-        let mut space = Space::read(vdev, memory_region(vdev)?)?;
+        let mut space = Space::read(vdev, memory_range(vdev)?)?;
         let queues = if space.is_writable() {
             let flush = FlushQueue::new()?;
             let queues = flush.find(vdev)?;
@@ -56,10 +73,9 @@ impl<'bound> DcssDevice<'bound> {
 
         // Segments that the boot parameter lists are attached, and may be flushed, right away.
         vdev.ready();
-        registry::add_space(Arc::new(space, GFP_KERNEL)?)?;
         Ok(Self {
+            space: RegisteredSpace::new(space)?,
             _queues: queues,
-            space_id: vdev.index(),
         })
     }
 }
@@ -79,25 +95,21 @@ impl virtio::Driver for DcssDriver {
     }
 
     fn unbind<'bound>(_vdev: &'bound virtio::Device<Core<'_>>, this: Pin<&DcssDevice<'bound>>) {
-        registry::remove_space(this.space_id);
+        // While the queues still work, so that what is written can be flushed.
+        this.space.remove();
     }
 }
 
 /// Returns where the memory of the device is.
-fn memory_region(vdev: &virtio::Device<Bound>) -> Result<ShmRegion> {
-    if vdev.has_feature(VIRTIO_PMEM_F_SHMEM_REGION) {
-        return vdev.shm_region(SHMEM_REGION_ID).ok_or_else(|| {
-            dev_err!(
-                vdev,
-                "the device has no shared memory region {SHMEM_REGION_ID}\n"
-            );
-            ENXIO
-        });
+fn memory_range(vdev: &virtio::Device<Bound>) -> Result<DeviceRange> {
+    if !vdev.has_feature(VIRTIO_PMEM_F_SHMEM_REGION) {
+        return vdev.pmem_range();
     }
-    vdev.config().consistent(|config| {
-        Ok(ShmRegion {
-            address: config.read(CONFIG_START)?,
-            size_bytes: config.read(CONFIG_SIZE)?,
-        })
+    vdev.shm_region(SHMEM_REGION_ID).ok_or_else(|| {
+        dev_err!(
+            vdev,
+            "the device has no shared memory region {SHMEM_REGION_ID}\n"
+        );
+        ENXIO
     })
 }

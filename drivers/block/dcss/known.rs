@@ -14,7 +14,6 @@ use crate::{
     },
     space::Space, //
 };
-use kernel::fmt;
 
 /// What is known of a segment.
 pub(crate) enum Known<'a> {
@@ -50,7 +49,7 @@ impl Known<'_> {
     pub(crate) fn address(&self) -> u64 {
         match self {
             Self::Attached(segment) => segment.address(),
-            Self::Available(space, member) => space.address.wrapping_add(member.offset_bytes),
+            Self::Available(space, member) => space.range.start().wrapping_add(member.offset_bytes),
         }
     }
 
@@ -87,33 +86,10 @@ impl Known<'_> {
     }
 
     /// Returns the names of all segments of the device, in order of their addresses.
-    pub(crate) fn names(&self) -> Names<'_> {
+    pub(crate) fn names(&self) -> &[Name] {
         match self {
-            Self::Attached(segment) => Names::Device(segment.names()),
-            Self::Available(_, member) => Names::Single(member.name),
-        }
-    }
-}
-
-/// The names of the segments of a device, one per line.
-pub(crate) enum Names<'a> {
-    /// A device.
-    Device(&'a [Name]),
-    /// A segment that is not attached.
-    Single(Name),
-}
-
-impl fmt::Display for Names<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Single(name) => write!(f, "{name}"),
-            Self::Device(names) => {
-                for (index, name) in names.iter().enumerate() {
-                    let separator = if index == 0 { "" } else { "\n" };
-                    write!(f, "{separator}{name}")?;
-                }
-                Ok(())
-            }
+            Self::Attached(segment) => segment.names(),
+            Self::Available(_, member) => core::slice::from_ref(&member.name),
         }
     }
 }

@@ -119,7 +119,7 @@ pub(crate) struct Segment {
 impl Segment {
     /// Maps the memory that `plan` says.
     ///
-    /// DAX that is not possible makes a device without DAX, with a message that says why (row D8).
+    /// DAX that is not possible makes a device without DAX, with a message that says why.
     fn new(space: Arc<Space>, plan: Plan, members: &[Member]) -> Result<Arc<Self>> {
         let mut names = KVec::with_capacity(members.len(), GFP_KERNEL)?;
         for member in members {
@@ -260,7 +260,7 @@ impl Segment {
 
 /// Reserves and maps the memory of a device.
 fn map(space: &Space, plan: &Plan) -> Result<(Window, Dax)> {
-    let dax = if plan.dax_aligned(space.address) {
+    let dax = if plan.dax_aligned(space.range.start()) {
         match Arc::pin_init(PageMap::new(reserve(space, plan)?), GFP_KERNEL) {
             Ok(pages) => return Ok((Window::Pages(pages), Dax::On)),
             Err(error) => Dax::NoPages(error),
@@ -275,14 +275,15 @@ fn map(space: &Space, plan: &Plan) -> Result<(Window, Dax)> {
 
 /// Claims the memory of a device; the claim shows up in `/proc/iomem` as `NAME (DCSS)`.
 fn reserve(space: &Space, plan: &Plan) -> Result<Reservation> {
-    let start = space.address.checked_add(plan.offset_bytes).ok_or(ERANGE)?;
     let access = if plan.kind.read_only() {
         Access::ReadOnly
     } else {
         Access::ReadWrite
     };
 
-    Reservation::new(start, plan.size_bytes, access, fmt!("{} (DCSS)", plan.name))
+    let range = space.range.part(plan.offset_bytes, plan.size_bytes)?;
+
+    Reservation::new(range, access, fmt!("{} (DCSS)", plan.name))
 }
 
 /// The operations of the disk.

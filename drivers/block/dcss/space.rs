@@ -18,6 +18,7 @@ use kernel::{
     device::Bound,
     memremap::{
         Access,
+        DeviceRange,
         MemRemap,
         Reservation, //
     },
@@ -26,10 +27,7 @@ use kernel::{
         aref::ARef,
         Arc, //
     },
-    virtio::{
-        self,
-        ShmRegion, //
-    }, //
+    virtio, //
 };
 
 /// A segment space and its directory.
@@ -40,8 +38,8 @@ pub(crate) struct Space {
     pub(crate) name: Name,
     /// The virtio device, the parent of the disks.
     pub(crate) device: ARef<virtio::Device>,
-    /// The guest-physical address of the space.
-    pub(crate) address: u64,
+    /// Where the space is in guest-physical memory.
+    pub(crate) range: DeviceRange,
     members: KVVec<Member>,
     flush: Option<Arc<FlushQueue>>,
 }
@@ -59,14 +57,14 @@ impl From<NameError> for Error {
 }
 
 impl Space {
-    /// Reads and validates the header and the directory of the space in `region`.
+    /// Reads and validates the header and the directory of the space in `range`.
     ///
     /// Only these are read, so no page of a segment is touched. They are copied first: the host
     /// could change them between a check and a use.
     ///
     /// Returns `ENODEV` without a message if there is no segment space, so that another driver can
     /// take the device, and the errors of the format with one.
-    pub(crate) fn read(vdev: &virtio::Device<Bound>, region: ShmRegion) -> Result<Self> {
+    pub(crate) fn read(vdev: &virtio::Device<Bound>, range: DeviceRange) -> Result<Self> {
         let report = |error: FormatError| {
             if error.errno() == ENODEV.to_errno().abs() {
                 dev_dbg!(vdev, "not a segment space: {error}\n");
@@ -75,13 +73,13 @@ impl Space {
             }
             Error::from(error)
         };
-        let size_bytes = region.size_bytes;
+        let size_bytes = range.len_bytes();
 
-        let bytes = read_bytes(region, HEADER_BYTES.min(usize::try_from(size_bytes)?))?;
+        let bytes = read_bytes(range, HEADER_BYTES.min(usize::try_from(size_bytes)?))?;
         let header = Header::parse(&bytes, size_bytes).map_err(report)?;
 
         let end_bytes = header.directory_offset_bytes() + header.directory_len_bytes();
-        let bytes = read_bytes(region, usize::try_from(end_bytes)?)?;
+        let bytes = read_bytes(range, usize::try_from(end_bytes)?)?;
         let directory = usize::try_from(header.directory_offset_bytes())
             .ok()
             .and_then(|offset| bytes.get(offset..))
@@ -99,13 +97,13 @@ impl Space {
             header.generation,
             members.len(),
             header.space_bytes >> 20,
-            region.address
+            range.start()
         );
         Ok(Self {
             id: vdev.index(),
             device: vdev.into(),
             name: header.name,
-            address: region.address,
+            range,
             members,
             flush: None,
         })
@@ -137,11 +135,10 @@ impl Space {
     }
 }
 
-/// Copies the first `len` bytes of `region`.
-fn read_bytes(region: ShmRegion, len: usize) -> Result<KVVec<u8>> {
+/// Copies the first `len` bytes of `range`.
+fn read_bytes(range: DeviceRange, len: usize) -> Result<KVVec<u8>> {
     let reservation = Reservation::new(
-        region.address,
-        u64::try_from(len)?,
+        range.part(0, u64::try_from(len)?)?,
         Access::ReadOnly,
         fmt!("segment space directory"),
     )?;

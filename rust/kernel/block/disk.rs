@@ -251,15 +251,7 @@ impl<T: Operations> Disk<T> {
     pub fn register(mut self, parent: Option<&device::Device>) -> Result<Registration<T>> {
         self.inner.add(parent)?;
 
-        Ok(Registration(self))
-    }
-
-    /// Returns the data of the driver.
-    #[inline]
-    pub fn data(&self) -> Borrowed<'_, T> {
-        // SAFETY: By the type invariants, the pointer came from `into_foreign()`. It is not given
-        // back for as long as `self` is borrowed.
-        unsafe { T::Data::borrow(self.inner.data()) }
+        Ok(Registration { _disk: self })
     }
 }
 
@@ -269,26 +261,15 @@ impl<T: Operations> Disk<T> {
 ///
 /// 1. file systems no longer find the DAX device,
 /// 2. the DAX device is ended,
-/// 3. the disk is removed, which waits for all bios that were not yet ended,
+/// 3. the disk is removed, which waits until no [`Operations::submit_bio`] runs anymore,
 /// 4. when the last user has closed the disk, the data of the driver is dropped,
 /// 5. and then the struct pages of the DAX device are returned.
 ///
-/// The last two steps happen later, in the context of that user, if there is one.
-pub struct Registration<T: Operations>(Disk<T>);
-
-impl<T: Operations> Registration<T> {
-    /// Tells everybody that the device has gone: all I/O from now on fails, and the file system on
-    /// the disk is shut down if it can be.
-    pub fn mark_dead(&self) {
-        // SAFETY: By the invariants of `Inner`, the disk is valid; it was added in `register`.
-        unsafe { bindings::blk_mark_disk_dead(self.0.inner.as_raw()) };
-    }
-
-    /// Returns the data of the driver.
-    #[inline]
-    pub fn data(&self) -> Borrowed<'_, T> {
-        self.0.data()
-    }
+/// The last two steps happen later, in the context of that user, if there is one. A driver that
+/// keeps bios to end them after `submit_bio` has returned must end them by itself: the block layer
+/// does not wait for them, and they must not refer to the data of the disk.
+pub struct Registration<T: Operations> {
+    _disk: Disk<T>,
 }
 
 /// Makes the table of operations for a [`Disk`].

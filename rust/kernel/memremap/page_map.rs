@@ -5,7 +5,7 @@
 //! C header: [`include/linux/memremap.h`](srctree/include/linux/memremap.h)
 
 use super::{
-    is_aligned,
+    reservation::is_aligned,
     DeviceMemory,
     Reservation, //
 };

@@ -5,10 +5,11 @@
 //! C header: [`include/linux/virtio_config.h`](srctree/include/linux/virtio_config.h)
 
 use super::Device;
+#[cfg(CONFIG_HAS_IOMEM)]
+use crate::memremap::DeviceRange;
 use crate::{
     bindings,
     device,
-    io::PhysAddr,
     prelude::*, //
 };
 
@@ -27,27 +28,37 @@ impl Device<device::Bound> {
         ConfigSpace(self)
     }
 
+    /// Returns the memory of a virtio-pmem device that has it not in a shared memory region but in a
+    /// range that its configuration space tells.
+    ///
+    /// Returns `EINVAL` for a device of another type, and the errors of [`ConfigSpace::consistent`].
+    #[cfg(CONFIG_HAS_IOMEM)]
+    pub fn pmem_range(&self) -> Result<DeviceRange> {
+        // SAFETY: By the type invariant `self.as_raw()` is valid.
+        if unsafe { (*self.as_raw()).id.device } != bindings::VIRTIO_ID_PMEM {
+            return Err(EINVAL);
+        }
+        self.config().consistent(|config| {
+            let start = config.read(0)?;
+            let len_bytes = config.read(8)?;
+            // SAFETY: A virtio-pmem device lets its driver use the range like RAM, see the virtio
+            // specification, section "PMEM Device", where the two fields are.
+            Ok(unsafe { DeviceRange::new(start, len_bytes) })
+        })
+    }
+
     /// Returns the shared memory region `id` of the device, if the device has one of that id.
-    pub fn shm_region(&self, id: u8) -> Option<ShmRegion> {
+    #[cfg(CONFIG_HAS_IOMEM)]
+    pub fn shm_region(&self, id: u8) -> Option<DeviceRange> {
         let mut region: bindings::virtio_shm_region = pin_init::zeroed();
 
         // SAFETY: By the type invariant `self.as_raw()` is valid, `region` is valid for writes.
         let found = unsafe { bindings::virtio_get_shm_region(self.as_raw(), &mut region, id) };
 
-        found.then_some(ShmRegion {
-            address: region.addr,
-            size_bytes: region.len,
-        })
+        // SAFETY: A virtio device lets its driver use its shared memory like RAM, see the virtio
+        // specification, section "Shared Memory Regions".
+        found.then(|| unsafe { DeviceRange::new(region.addr, region.len) })
     }
-}
-
-/// A range of guest-physical memory that a virtio device shares with its driver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ShmRegion {
-    /// The guest-physical address of the first byte.
-    pub address: PhysAddr,
-    /// The size in bytes.
-    pub size_bytes: u64,
 }
 
 /// The configuration space of a bound device.
@@ -65,8 +76,10 @@ impl ConfigSpace<'_> {
     /// The field may change while it is read if it is wider than what the transport reads at once;
     /// read such fields, and groups of fields that belong together, through [`Self::consistent`].
     ///
-    /// Returns `EOPNOTSUPP` for a transport without configuration space. An offset behind the end
-    /// of the space is not detected: what is read then depends on the transport.
+    /// Returns `EOPNOTSUPP` for a transport without configuration space. The field must be within
+    /// the space, whose size a driver knows from the specification and the features of the device:
+    /// the transport decides what happens behind the end, and the one for PCI takes it for a bug of
+    /// the kernel and stops it.
     pub fn read<T: ConfigValue>(&self, offset_bytes: u32) -> Result<T> {
         let vdev = self.0.as_raw();
         // SAFETY: A bound device has a transport whose operations are valid.
@@ -84,7 +97,8 @@ impl ConfigSpace<'_> {
 
     /// Writes the field at `offset_bytes`.
     ///
-    /// Returns `EOPNOTSUPP` for a transport without writable configuration space.
+    /// Returns `EOPNOTSUPP` for a transport without writable configuration space. The field must be
+    /// within the space, as for [`Self::read`].
     pub fn write<T: ConfigValue>(&self, offset_bytes: u32, value: T) -> Result {
         let vdev = self.0.as_raw();
         // SAFETY: A bound device has a transport whose operations are valid.

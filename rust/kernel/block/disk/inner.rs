@@ -160,13 +160,6 @@ impl Inner {
         self.disk.as_ptr()
     }
 
-    /// Returns the data with which the disk was made.
-    #[inline]
-    pub(super) fn data(&self) -> *mut c_void {
-        // SAFETY: By the type invariants, the disk is valid and its private data a `Payload`.
-        unsafe { data_of(self.as_raw()) }
-    }
-
     /// Returns what belongs to the disk.
     ///
     /// By the type invariants, it is valid as long as `self`. The callbacks only read `data`, which
