@@ -2,10 +2,10 @@
 
 //! The interface to user space: `/sys/kernel/config/dcss`.
 //!
-//! `add` and `remove` attach and detach by name, as in dcssblk (rows D1, D4, D5, D10). A directory
-//! made with `mkdir NAME` shows what is known of segment `NAME`; removing it changes nothing.
+//! `add` and `remove` attach and detach by name, as in dcssblk. A directory made with `mkdir NAME` shows what is known of segment `NAME`; removing it changes nothing.
 
 use crate::{
+    lines::Lines,
     names::parse_name,
     onecopy::segment_space::Name,
     registry, //
@@ -18,13 +18,9 @@ use kernel::{
         Subsystem, //
     },
     configfs_attrs,
-    fmt::{
-        self,
-        Write, //
-    },
+    fmt,
     page::PAGE_SIZE,
-    prelude::*,
-    str::Formatter, //
+    prelude::*, //
 };
 
 /// The directory `dcss`.
@@ -46,21 +42,15 @@ pub(crate) fn subsystem() -> impl PinInit<Subsystem<Root>, Error> {
     Subsystem::new(c"dcss", item_type, try_pin_init!(Root {}))
 }
 
-/// Renders into `page` what `write` writes, cut at the end of the page.
+/// Renders into `page` what `write` writes.
 fn render(
     page: &mut [u8; PAGE_SIZE],
-    write: impl FnOnce(&mut Formatter<'_>) -> Result,
+    write: impl FnOnce(&mut Lines<'_>) -> Result,
 ) -> Result<usize> {
-    let mut formatter = Formatter::new(page);
+    let mut lines = Lines::new(page);
 
-    write(&mut formatter)?;
-    Ok(formatter.bytes_written())
-}
-
-/// Writes a line, or nothing if there is no more room: user space reads at most a page.
-fn write_line(formatter: &mut Formatter<'_>, line: fmt::Arguments<'_>) -> Result {
-    let _ = formatter.write_fmt(line);
-    Ok(())
+    write(&mut lines)?;
+    Ok(lines.len_bytes())
 }
 
 #[vtable]
@@ -70,7 +60,7 @@ impl AttributeOperations<0> for Root {
     /// Lists what could be attached.
     fn show(_root: &Root, page: &mut [u8; PAGE_SIZE]) -> Result<usize> {
         render(page, |out| {
-            registry::for_each_available(|name| write_line(out, fmt!("{name}\n")))
+            registry::for_each_available(|name| out.push(fmt!("{name}\n")))
         })
     }
 
@@ -86,7 +76,7 @@ impl AttributeOperations<1> for Root {
     /// Lists what could be detached.
     fn show(_root: &Root, page: &mut [u8; PAGE_SIZE]) -> Result<usize> {
         render(page, |out| {
-            registry::for_each_attached(|name| write_line(out, fmt!("{name}\n")))
+            registry::for_each_attached(|name| out.push(fmt!("{name}\n")))
         })
     }
 
@@ -132,38 +122,41 @@ pub(crate) struct Entry {
     name: Name,
 }
 
-/// Implements the read-only attribute `$id` of a segment.
+/// Implements the read-only attribute `$id` of a segment, which `$push` writes to `$out`.
 macro_rules! entry_attribute {
-    ($id:literal, $(#[$doc:meta])* |$known:ident| $text:expr) => {
+    ($id:literal, $(#[$doc:meta])* |$known:ident, $out:ident| $push:expr) => {
         #[vtable]
         impl AttributeOperations<$id> for Entry {
             type Data = Entry;
 
             $(#[$doc])*
             fn show(entry: &Entry, page: &mut [u8; PAGE_SIZE]) -> Result<usize> {
-                render(page, |out| {
-                    registry::with_known(entry.name, |$known| write_line(out, fmt!("{}\n", $text)))
-                })
+                render(page, |$out| registry::with_known(entry.name, |$known| $push))
             }
         }
     };
 }
 
+/// Writes a value as a line.
+fn push_value(out: &mut Lines<'_>, value: impl fmt::Display) -> Result {
+    out.push(fmt!("{value}\n"))
+}
+
 entry_attribute!(0, /// 1 if the segment is attached, else 0.
-    |known| u8::from(known.is_attached()));
+    |known, out| push_value(out, u8::from(known.is_attached())));
 entry_attribute!(1, /// The type, in the letters of CP.
-    |known| known.kind());
+    |known, out| push_value(out, known.kind()));
 entry_attribute!(2, /// The size of the device in bytes.
-    |known| known.size_bytes());
+    |known, out| push_value(out, known.size_bytes()));
 entry_attribute!(3, /// The guest-physical address.
-    |known| fmt!("{:#x}", known.address()));
+    |known, out| push_value(out, fmt!("{:#x}", known.address())));
 entry_attribute!(4, /// How many have opened the device; a mounted file system is one.
-    |known| known.users());
+    |known, out| push_value(out, known.users()));
 entry_attribute!(5, /// The generation in which the segment was saved last.
-    |known| known.generation());
+    |known, out| push_value(out, known.generation()));
 entry_attribute!(6, /// Whether DAX works, and if not, why.
-    |known| known.dax());
+    |known, out| push_value(out, known.dax()));
 entry_attribute!(7, /// The segment space.
-    |known| known.space_name());
+    |known, out| push_value(out, known.space_name()));
 entry_attribute!(8, /// The segments of the device, in order of their addresses, one per line.
-    |known| known.names());
+    |known, out| known.names().iter().try_for_each(|name| push_value(out, name)));

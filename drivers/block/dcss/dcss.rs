@@ -12,7 +12,7 @@
 //! - [`space`]: a segment space as found on a virtio device.
 //! - [`segment`], [`flush`]: an attached device and its I/O.
 //! - [`registry`], [`known`]: which spaces exist and which segments are attached.
-//! - [`driver`], [`config`]: the virtio driver and the interface to user space.
+//! - [`driver`], [`config`], [`lines`]: the virtio driver and the interface to user space.
 //!
 //! See `Documentation/block/dcss.rst`.
 
@@ -27,6 +27,7 @@ mod display;
 mod driver;
 mod flush;
 mod known;
+mod lines;
 mod names;
 #[path = "../../../lib/onecopy/lib.rs"]
 mod onecopy;

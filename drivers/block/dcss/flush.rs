@@ -40,7 +40,7 @@ pub(crate) struct Answer {
     #[pin]
     answered: Completion,
     #[pin]
-    request: SpinLockIrq<Option<RequestOf<FlushHandler>>>,
+    request: SpinLockIrq<Option<(RequestOf<FlushHandler>, usize)>>,
 }
 
 /// The handler of the flush queue.
@@ -52,8 +52,8 @@ impl Handler for FlushHandler {
     type Payload = ();
 
     fn used(&self, queue: &Virtqueue<Self>) {
-        while let Some((request, _)) = queue.pop() {
-            *self.0.request.lock() = Some(request);
+        while let Some(answer) = queue.pop() {
+            *self.0.request.lock() = Some(answer);
             self.0.answered.complete_all();
         }
     }
@@ -133,13 +133,34 @@ impl FlushQueue {
             return Err(ETIMEDOUT);
         }
 
-        let request = self.answer.request.lock().take().ok_or(EIO)?;
-        let result = u32::from_le_bytes(*request.input());
+        let (request, written_bytes) = self.answer.request.lock().take().ok_or(EIO)?;
+        let result = outcome(request.input(), written_bytes);
         *idle = Some(request);
-        if result == 0 {
-            Ok(())
-        } else {
-            Err(EIO)
-        }
+        result
+    }
+}
+
+/// Returns what the host says of a flush. An answer of which a part is missing is none: the rest of
+/// the buffer is what the host said last time.
+fn outcome(answer: &[u8; 4], written_bytes: usize) -> Result {
+    if written_bytes == answer.len() && u32::from_le_bytes(*answer) == 0 {
+        Ok(())
+    } else {
+        Err(EIO)
+    }
+}
+
+#[cfg(CONFIG_BLK_DEV_DCSS_KUNIT_TEST)]
+#[kernel::macros::kunit_tests(dcss_flush)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_answer_of_zero_is_success() {
+        assert_eq!(outcome(&[0; 4], 4), Ok(()));
+        assert_eq!(outcome(&[0; 4], 3), Err(EIO));
+        assert_eq!(outcome(&[0; 4], 0), Err(EIO));
+        assert_eq!(outcome(&1u32.to_le_bytes(), 4), Err(EIO));
+        assert_eq!(outcome(&(1u32 << 24).to_le_bytes(), 4), Err(EIO));
     }
 }

@@ -2,8 +2,7 @@
 
 //! Lists of segment names, as users write them.
 //!
-//! `A:B:C` is one device made of several segments (rows D4 and D6 of dcssblk), `A,B:C` is a list of
-//! devices (row D15).
+//! As in dcssblk, `A:B:C` is one device made of several segments, `A,B:C` is a list of devices.
 
 use crate::onecopy::segment_space::Name;
 use kernel::prelude::*;

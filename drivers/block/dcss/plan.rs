@@ -37,7 +37,7 @@ pub(crate) enum PlanError {
 }
 
 impl From<PlanError> for Error {
-    /// All of them are `EINVAL`, as in dcssblk (row D6).
+    /// All of them are `EINVAL`, as in dcssblk.
     fn from(error: PlanError) -> Self {
         match error {
             PlanError::Empty => pr_err!("no segment was named\n"),
@@ -84,14 +84,14 @@ impl Plan {
 
     /// Returns whether the device can have struct pages, given where its segment space begins.
     ///
-    /// Both ends must lie on a boundary of a subsection of the memory map (row D8).
+    /// Both ends must lie on a boundary of a subsection of the memory map.
     pub(crate) fn dax_aligned(&self, space_address: u64) -> bool {
         let start = space_address.wrapping_add(self.offset_bytes);
         start % DAX_ALIGN_BYTES == 0 && self.size_bytes % DAX_ALIGN_BYTES == 0
     }
 }
 
-/// Segments of one device are of one type, except that EN and EW may be mixed (row D6).
+/// Segments of one device are of one type, except that EN and EW may be mixed, as in dcssblk.
 fn compatible(first: SegmentType, second: SegmentType) -> bool {
     let exclusive = |kind| matches!(kind, SegmentType::En | SegmentType::Ew);
     first == second || (exclusive(first) && exclusive(second))

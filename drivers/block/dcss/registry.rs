@@ -2,9 +2,9 @@
 
 //! Which segment spaces exist, and which of their segments are attached.
 //!
-//! Lock order: [`REGISTRY`], then the open mutex of a disk, then the user count of a segment.
-//! Opening and closing a disk take the latter two only, so a disk may be deleted with the registry
-//! locked.
+//! Lock order: [`REGISTRY`], then the user count of a segment. The registry is not locked while a
+//! device is taken down: that waits for everybody who has one of its pages, however long it takes,
+//! and must not keep others from their devices.
 
 use crate::{
     known::Known,
@@ -36,6 +36,26 @@ struct Registry {
     wanted: KVec<NameList>,
     spaces: KVec<Arc<Space>>,
     attached: KVec<Attached>,
+    /// Devices that are being taken down: their memory is not free yet.
+    leaving: KVec<Place>,
+}
+
+/// Where a device is: the index of the virtio device and the offset of the first segment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Place(i32, u64);
+
+impl Place {
+    fn of(attached: &Attached) -> Self {
+        let segment = attached.segment();
+
+        Self(segment.space().id, segment.plan().offset_bytes)
+    }
+
+    fn is_within(self, space: &Space, plan: &Plan) -> bool {
+        let end_bytes = plan.offset_bytes + plan.size_bytes;
+
+        self.0 == space.id && (plan.offset_bytes..end_bytes).contains(&self.1)
+    }
 }
 
 impl Registry {
@@ -44,6 +64,7 @@ impl Registry {
             wanted: KVec::new(),
             spaces: KVec::new(),
             attached: KVec::new(),
+            leaving: KVec::new(),
         }
     }
 
@@ -52,6 +73,14 @@ impl Registry {
         self.attached
             .iter()
             .position(|attached| attached.segment().names().contains(&name))
+    }
+
+    /// Takes the attached device at `index` out, for [`take_down`] with the registry unlocked.
+    fn take(&mut self, index: usize) -> Result<Attached> {
+        let attached = self.attached.remove(index).map_err(|_| ENODEV)?;
+
+        self.leaving.push(Place::of(&attached), GFP_KERNEL)?;
+        Ok(attached)
     }
 
     /// Finds the space that has segment `name`; the oldest one if there are several.
@@ -88,21 +117,28 @@ impl Registry {
         }
         let (space, mut members) = self.resolve(names)?;
         let plan = Plan::new(&mut members)?;
+        if self.leaving.iter().any(|it| it.is_within(&space, &plan)) {
+            pr_err!("segment {}: still being detached\n", plan.name);
+            return Err(EBUSY);
+        }
 
         self.attached.reserve(1, GFP_KERNEL)?;
+        // So that taking the device down needs no memory.
+        self.leaving
+            .reserve(self.attached.len() + 1, GFP_KERNEL)?;
         let attached = Attached::new(space, plan, &members)
             .inspect_err(|error| pr_err!("segment {}: not attached: {error:?}\n", plan.name))?;
         self.attached.push(attached, GFP_KERNEL)?;
         Ok(())
     }
 
-    /// Attaches what the boot parameter lists and what can be attached by now.
-    fn attach_wanted(&mut self) {
+    /// Attaches what the boot parameter lists and what is in `space`, which is new.
+    fn attach_wanted(&mut self, space: &Space) {
         let wanted = core::mem::take(&mut self.wanted);
 
         for names in &wanted {
             let name = names.as_slice();
-            let known = name.iter().all(|&name| self.find_space(name).is_some());
+            let known = name.iter().all(|&name| space.find(name).is_some());
             let attached = name.iter().any(|&name| self.find_attached(name).is_some());
             if known && !attached {
                 // The reason is in the log; a missing segment must not keep the others away.
@@ -167,8 +203,8 @@ pub(crate) fn add_space(space: Arc<Space>) -> Result {
             );
         }
     }
-    registry.spaces.push(space, GFP_KERNEL)?;
-    registry.attach_wanted();
+    registry.spaces.push(space.clone(), GFP_KERNEL)?;
+    registry.attach_wanted(&space);
     Ok(())
 }
 
@@ -177,14 +213,9 @@ pub(crate) fn add_space(space: Arc<Space>) -> Result {
 /// Devices on it disappear. Where one is in use, its users get errors, and its struct pages stay
 /// until the last one has closed it.
 pub(crate) fn remove_space(id: i32) {
-    let mut registry = REGISTRY.lock();
+    REGISTRY.lock().spaces.retain(|space| space.id != id);
 
-    let mut index = 0;
-    while let Some(attached) = registry.attached.get(index) {
-        if attached.segment().space().id != id {
-            index += 1;
-            continue;
-        }
+    while let Some(attached) = take_from_space(id) {
         let segment = attached.segment();
         if segment.users() > 0 {
             pr_err!(
@@ -192,18 +223,35 @@ pub(crate) fn remove_space(id: i32) {
                 segment.name()
             );
         }
-        // The index is in range, `get` has just shown it.
-        let _ = registry.attached.remove(index);
+        take_down(attached);
     }
-    registry.spaces.retain(|space| space.id != id);
+}
+
+/// Takes out a device that is on segment space `id`, if there is one left.
+fn take_from_space(id: i32) -> Option<Attached> {
+    let mut registry = REGISTRY.lock();
+    let index = registry
+        .attached
+        .iter()
+        .position(|attached| attached.segment().space().id == id)?;
+
+    registry.take(index).ok()
+}
+
+/// Removes the disk and, unless somebody still uses it, the struct pages of a device.
+fn take_down(attached: Attached) {
+    let place = Place::of(&attached);
+
+    drop(attached);
+    REGISTRY.lock().leaving.retain(|leaving| *leaving != place);
 }
 
 /// Attaches the segments that a user lists as one device.
 ///
 /// Returns the errors of [`NameList::parse`], `EEXIST` if a segment is attached already, `ENOENT`
 /// if there is no such segment, `EINVAL` if the segments are not contiguous or have incompatible
-/// types,
-/// `EBUSY` if the memory is in use by another driver, `ENOMEM`.
+/// types, `EBUSY` if a segment is still being detached or the memory is in use by another driver,
+/// `ENOMEM`.
 pub(crate) fn attach(input: &[u8]) -> Result {
     let names = NameList::parse(input)?;
     REGISTRY.lock().attach(&names)
@@ -234,8 +282,14 @@ pub(crate) fn detach(input: &[u8]) -> Result {
             pr_err!("segment {name}: cannot be detached while it is in use\n");
         })?;
     }
-    // The disk and the struct pages go away with the value.
-    registry.attached.remove(position).map_err(|_| ENODEV)?;
+    let attached = registry.take(position)?;
+    // Who detaches a segment does not want it back when another space appears.
+    registry
+        .wanted
+        .retain(|names| !names.as_slice().contains(name));
+    drop(registry);
+
+    take_down(attached);
     Ok(())
 }
 
@@ -258,10 +312,18 @@ pub(crate) fn with_known<T>(name: Name, f: impl FnOnce(Known<'_>) -> Result<T>) 
 /// Calls `f` for each segment that could be attached, until it fails.
 pub(crate) fn for_each_available(mut f: impl FnMut(Name) -> Result) -> Result {
     let registry = REGISTRY.lock();
+    let is_first = |space: &Arc<Space>, name| {
+        let first = registry.find_space(name);
+        first.is_some_and(|first| Arc::ptr_eq(first, space))
+    };
 
-    for member in registry.spaces.iter().flat_map(|space| space.members()) {
-        if registry.find_attached(member.name).is_none() {
-            f(member.name)?;
+    for space in &registry.spaces {
+        for member in space.members() {
+            let name = member.name;
+            // A name that is in two spaces means the segment in the first one.
+            if is_first(space, name) && registry.find_attached(name).is_none() {
+                f(name)?;
+            }
         }
     }
     Ok(())
