@@ -8,6 +8,7 @@ mod contents;
 mod devices;
 mod directories;
 mod erofs;
+mod ext4;
 mod hotplug;
 mod module;
 mod names;
@@ -93,6 +94,7 @@ pub(crate) fn all() -> Vec<Case> {
         devices::CASES,
         directories::CASES,
         erofs::CASES,
+        ext4::CASES,
         hotplug::CASES,
         module::CASES,
         names::CASES,

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use anyhow::anyhow;
 use anyhow::bail;
 use anyhow::Context;
 use anyhow::Result;
@@ -80,9 +81,7 @@ impl Guest {
             _directory: directory,
         };
         let ready = guest.control.wait_ready(BOOT_TIMEOUT * factor);
-        ready
-            .map_err(anyhow::Error::from)
-            .with_context(|| guest.last_words())?;
+        ready.map_err(|error| anyhow!("{error:#}\n{}", guest.last_words()))?;
         Ok(guest)
     }
 

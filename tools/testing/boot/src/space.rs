@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::path::PathBuf;
 
+use anyhow::ensure;
 use anyhow::Context;
 use anyhow::Result;
 use onecopy_format::segment_space;
@@ -180,6 +181,22 @@ impl SpaceFile {
         let mut bytes = vec![0; len];
         File::open(&self.path)?.read_exact_at(&mut bytes, offset_bytes)?;
         Ok(hexadecimal(&Sha256::digest(&bytes)))
+    }
+
+    /// Gives a member other contents; the digest in the directory stays.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such member, or it is smaller.
+    pub fn overwrite(&self, name: &str, contents: &[u8]) -> Result<()> {
+        let member = self.member(name)?;
+        ensure!(
+            contents.len() as u64 <= member.size_bytes,
+            "{name} has no room for {} bytes",
+            contents.len()
+        );
+        let file = File::options().write(true).open(&self.path)?;
+        Ok(file.write_all_at(contents, member.offset_bytes)?)
     }
 
     /// Changes bytes of the header and the directory, and leaves the rest as it is.

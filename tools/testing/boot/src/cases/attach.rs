@@ -256,24 +256,28 @@ fn a_misaligned_segment_works_without_dax(context: &Context) -> Result<()> {
 }
 
 fn all_of_512_members_can_be_attached(context: &Context) -> Result<()> {
+    /// How many lines with a name of eight characters fit in a file in configfs.
+    const LISTED: usize = 4096 / 9;
     let directory = context.directory()?;
+    let names: Vec<String> = (0..512).map(|index| format!("MEM{index:05}")).collect();
     let mut layout = Layout::new("MANY");
-    for index in 0..512 {
-        layout = layout.member(&format!("M{index}"), SegmentType::En, 2 * MIB);
+    for name in &names {
+        layout = layout.member(name, SegmentType::En, 2 * MIB);
     }
     let space = layout.write(directory.path())?;
     context.guest(&Options::default().writable_space(&space), |guest| {
-        ensure_eq!(guest.available()?.len(), 512);
-        for index in 0..512 {
-            guest.attach(&format!("M{index}"))?;
+        ensure_eq!(guest.available()?, names[..LISTED]);
+        for name in &names {
+            guest.attach(name)?;
         }
-        ensure_eq!(guest.attached()?.len(), 512);
+        ensure_eq!(guest.attached()?, names[..LISTED]);
+        ensure_eq!(guest.available()?, Vec::<String>::new());
         ensure_eq!(guest.run("ls", &["/dev/dcss"])?.lines.len(), 512);
-        ensure_eq!(guest.attribute("M511", "dax")?, "on");
-        for index in 0..512 {
-            guest.detach(&format!("M{index}"))?;
+        ensure_eq!(guest.attribute(&names[511], "dax")?, "on");
+        for name in &names {
+            guest.detach(name)?;
         }
-        ensure_eq!(guest.available()?.len(), 512);
+        ensure_eq!(guest.available()?.len(), LISTED);
         Ok(())
     })
 }

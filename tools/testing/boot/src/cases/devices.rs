@@ -4,8 +4,10 @@
 
 use std::path::Path;
 
+use anyhow::bail;
 use anyhow::ensure;
 use anyhow::Result;
+use onecopy_boot::dcss::errno;
 use onecopy_boot::dcss::DRIVER;
 use onecopy_boot::space::Head;
 use onecopy_boot::space::Layout;
@@ -25,6 +27,7 @@ use crate::context::Context;
 cases! {
     BuiltIn:
         a_device_without_segment_space_is_left_to_virtio_pmem,
+        a_device_can_go_to_virtio_pmem_and_come_back,
         the_sample_driver_talks_to_its_device;
     BuiltInFast:
         an_accelerator_that_does_not_work_is_not_used;
@@ -52,16 +55,52 @@ fn a_device_without_segment_space_is_left_to_virtio_pmem(context: &Context) -> R
         ensure_eq!(guest.dmesg("segment space refused")?, Vec::<String>::new());
         guest.load(context.kernel(), "nd_pmem", "")?;
         guest.load(context.kernel(), "virtio_pmem", "")?;
-        guest.wait_until(
-            "/dev/pmem0 appears",
-            |guest| Ok(guest.exists("/dev/pmem0")?),
-        )?;
+        // The node appears a little before it can be opened.
+        guest.wait_until("/dev/pmem0 can be opened", |guest| {
+            match errno(guest.run("open", &["pmem", "r", "/dev/pmem0"]))?.as_str() {
+                "OK" => Ok(true),
+                "ENOENT" | "ENXIO" => Ok(false),
+                other => bail!("/dev/pmem0: {other}"),
+            }
+        })?;
+        guest.run("close", &["pmem"])?;
         ensure!(guest.exists("/sys/bus/virtio/drivers/virtio_pmem/virtio0")?);
         ensure!(guest.exists(&format!("{DRIVER}/virtio1"))?);
         let digest = guest.digest("/dev/pmem0", "rd", 2 * MIB..3 * MIB, MIB)?.1;
         ensure_eq!(digest, theirs.digest(2 * MIB, 1 << 20)?);
         ensure_works(guest, &ours, "A")
     })
+}
+
+/// A driver in C leaves its own pointers in the device.
+fn a_device_can_go_to_virtio_pmem_and_come_back(context: &Context) -> Result<()> {
+    const DEVICE: &str = "virtio0";
+    let other = "/sys/bus/virtio/drivers/virtio_pmem";
+    let directory = context.directory()?;
+    for kind in [SegmentType::Sr, SegmentType::Ew] {
+        let space = Layout::new("S")
+            .member("A", kind, 14 * MIB)
+            .write(directory.path())?;
+        let options = Options::default()
+            .watch_leaks()
+            .writable_space(&space)
+            .module("virtio_pmem")
+            .append("dcss.segments=A");
+        context.guest(&options, |guest| {
+            guest.load(context.kernel(), "virtio_pmem", "")?;
+            for _ in 0..2 {
+                ensure_works(guest, &space, "A")?;
+                guest.write(&format!("{DRIVER}/unbind"), DEVICE)?;
+                guest.write(&format!("{other}/bind"), DEVICE)?;
+                guest.write(&format!("{other}/unbind"), DEVICE)?;
+                guest.write(&format!("{DRIVER}/bind"), DEVICE)?;
+            }
+            ensure_works(guest, &space, "A")?;
+            guest.write(&format!("{DRIVER}/unbind"), DEVICE)?;
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
 
 fn the_sample_driver_talks_to_its_device(context: &Context) -> Result<()> {

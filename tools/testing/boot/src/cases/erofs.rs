@@ -73,7 +73,7 @@ fn number(answer: &Answer, key: &str) -> Result<u64> {
 }
 
 /// Fails unless all pages that an applet has found lie in a range.
-fn ensure_within(answer: &Answer, range: &Range<u64>) -> Result<()> {
+pub(super) fn ensure_within(answer: &Answer, range: &Range<u64>) -> Result<()> {
     let (lowest, highest) = (number(answer, "lowest")?, number(answer, "highest")?);
     ensure!(
         range.contains(&lowest) && range.contains(&highest),

@@ -51,12 +51,16 @@ fn a_segment_space_can_be_plugged_while_the_guest_runs(context: &Context) -> Res
             ensure!(!guest
                 .dmesg("segment B: not found, will be attached when it appears")?
                 .is_empty());
+            guest.detach("A")?;
             plug(guest, &late)?;
             // The device node appears a little before it can be opened.
             guest.wait_until("the segment is attached", |guest| {
                 Ok(guest.attached()?.contains(&"B".to_owned()))
             })?;
             ensure_works(guest, &late, "B")?;
+            // What the user has detached does not come back with another space.
+            ensure_eq!(guest.attached()?, ["B"]);
+            guest.attach("A")?;
             ensure_eq!(guest.available()?, ["C"]);
             guest.attach("C")?;
             ensure_works(guest, &late, "C")?;

@@ -2,7 +2,7 @@
 
 //! What is refused when attaching and detaching, with which errno.
 //!
-//! The rows D4 to D15 are those of dcssblk, see `Documentation/block/dcss.rst`.
+//! The errors are those of dcssblk, see `Documentation/block/dcss.rst`.
 
 use anyhow::ensure;
 use anyhow::Result;
@@ -67,7 +67,6 @@ fn refused(guest: &mut Guest, segments: &str, expected: &str) -> Result<()> {
     Ok(())
 }
 
-/// Row D4.
 fn bad_names_are_refused(context: &Context) -> Result<()> {
     with_guest(context, |guest| {
         for segments in ["NINECHARS", "\n", "A:", "A:\n", ":A", "A::B", "A:NINECHARS"] {
@@ -84,7 +83,6 @@ fn bad_names_are_refused(context: &Context) -> Result<()> {
     })
 }
 
-/// Row D5.
 fn unknown_segments_are_refused(context: &Context) -> Result<()> {
     with_guest(context, |guest| {
         refused(guest, "MISSING", "ENOENT")?;
@@ -96,7 +94,6 @@ fn unknown_segments_are_refused(context: &Context) -> Result<()> {
     })
 }
 
-/// Row D5.
 fn attaching_twice_is_refused(context: &Context) -> Result<()> {
     with_guest(context, |guest| {
         guest.attach("A")?;
@@ -107,7 +104,6 @@ fn attaching_twice_is_refused(context: &Context) -> Result<()> {
     })
 }
 
-/// Row D6.
 fn segments_that_do_not_fit_together_are_refused(context: &Context) -> Result<()> {
     with_guest(context, |guest| {
         refused(guest, "A:C", "EINVAL")?;
@@ -152,7 +148,6 @@ fn a_name_in_two_spaces_means_the_first(context: &Context) -> Result<()> {
     })
 }
 
-/// Row D10.
 fn detaching_what_is_not_attached_is_refused(context: &Context) -> Result<()> {
     with_guest(context, |guest| {
         guest.attach("A:B")?;
@@ -168,7 +163,6 @@ fn detaching_what_is_not_attached_is_refused(context: &Context) -> Result<()> {
     })
 }
 
-/// Row D10.
 fn detaching_is_refused_while_the_device_is_open(context: &Context) -> Result<()> {
     with_guest(context, |guest| {
         guest.attach("A")?;
@@ -188,7 +182,6 @@ fn detaching_is_refused_while_the_device_is_open(context: &Context) -> Result<()
     })
 }
 
-/// Row D10.
 fn detaching_is_refused_while_the_device_is_mounted(context: &Context) -> Result<()> {
     let space = context.programs()?;
     context.guest(
@@ -214,7 +207,7 @@ fn detaching_is_refused_while_the_device_is_mounted(context: &Context) -> Result
     )
 }
 
-/// Row D15: at most 400 characters.
+/// At most 400 characters.
 fn a_boot_parameter_that_is_too_long_is_refused(context: &Context) -> Result<()> {
     let directory = context.directory()?;
     let space = Layout::new("S")

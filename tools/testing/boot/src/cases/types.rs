@@ -30,7 +30,6 @@ cases! {
 
 const SIZE_BYTES: u64 = 2 * MIB;
 
-/// Rows D7 and D14.
 fn read_only_types_refuse_writing(context: &Context) -> Result<()> {
     let directory = context.directory()?;
     let space = Layout::new("S")
@@ -74,7 +73,6 @@ fn refuses_writing(guest: &mut Guest, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Rows D7 and D14.
 fn writable_types_reach_the_file_of_the_host(context: &Context) -> Result<()> {
     let directory = context.directory()?;
     let space = Layout::new("S")
@@ -123,7 +121,7 @@ fn write(guest: &mut Guest, name: &str, mode: &str, offset: usize, byte: u8) -> 
 }
 
 /// Returns how often the host has answered a request of the flush queue.
-fn flush_interrupts(guest: &mut Guest) -> Result<u64> {
+pub(super) fn flush_interrupts(guest: &mut Guest) -> Result<u64> {
     let lines = guest.run("read", &["/proc/interrupts"])?.lines;
     let counts = lines
         .iter()
