@@ -18,6 +18,17 @@ counts() {
 	' "$1"
 }
 
+# show_failure LOG: the failed tests, each with the beginning of its message, where the log names them; else the end
+# of the log. What calls this may keep little of the output, so the names come first.
+show_failure() {
+	awk '
+		/^test .* FAILED$/ || /^not ok [0-9]+ - / || /^ +not ok [0-9]+ / { print; found = 1 }
+		/^---- .* ----$/ || / panicked at / { shown = 8 }
+		shown > 0 { print "    " substr($0, 1, 300); shown-- }
+		END { exit !found }
+	' "$1" || tail -n 60 "$1"
+}
+
 # fuzz_figures LOG: "EXECUTIONS EDGES" as libFuzzer says.
 fuzz_figures() {
 	awk '
