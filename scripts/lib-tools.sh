@@ -14,6 +14,7 @@ plain_tools() {
 		ca-certificates /etc/ssl/certs/ca-certificates.crt
 		cpio cpio
 		dpkg-dev dpkg-source
+		e2fsprogs mkfs.ext4
 		flex flex
 		g++ g++
 		gcc gcc

@@ -2,6 +2,7 @@
 
 //! A file system that is written in place, on a segment of a writable type.
 
+use std::env;
 use std::fs;
 use std::process::Command;
 
@@ -52,7 +53,10 @@ fn space(context: &Context) -> Result<(tempfile::TempDir, SpaceFile)> {
     fs::write(root.join("file"), file)?;
     fs::write(root.join("empty"), "")?;
     let image = directory.path().join("image");
+    // Administration tools are not on every user's PATH.
+    let path = env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
     let made = Command::new("mkfs.ext4")
+        .env("PATH", path)
         .args(["-q", "-b", "4096", "-O", "^has_journal", "-d"])
         .args([&root, &image])
         .arg(format!("{}k", SEGMENT_BYTES >> 10))
