@@ -2,7 +2,8 @@
 
 //! The interface to user space: `/sys/kernel/config/dcss`.
 //!
-//! `add` and `remove` attach and detach by name, as in dcssblk. A directory made with `mkdir NAME` shows what is known of segment `NAME`; removing it changes nothing.
+//! `add` and `remove` attach and detach by name, as in dcssblk. A directory made with `mkdir NAME`
+//! shows what is known of segment `NAME`; removing it changes nothing.
 
 use crate::{
     lines::Lines,

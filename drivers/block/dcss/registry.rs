@@ -124,8 +124,7 @@ impl Registry {
 
         self.attached.reserve(1, GFP_KERNEL)?;
         // So that taking the device down needs no memory.
-        self.leaving
-            .reserve(self.attached.len() + 1, GFP_KERNEL)?;
+        self.leaving.reserve(self.attached.len() + 1, GFP_KERNEL)?;
         let attached = Attached::new(space, plan, &members)
             .inspect_err(|error| pr_err!("segment {}: not attached: {error:?}\n", plan.name))?;
         self.attached.push(attached, GFP_KERNEL)?;

@@ -28,10 +28,11 @@ impl Device<device::Bound> {
         ConfigSpace(self)
     }
 
-    /// Returns the memory of a virtio-pmem device that has it not in a shared memory region but in a
-    /// range that its configuration space tells.
+    /// Returns the memory of a virtio-pmem device that has it not in a shared memory region but in
+    /// a range that its configuration space tells.
     ///
-    /// Returns `EINVAL` for a device of another type, and the errors of [`ConfigSpace::consistent`].
+    /// Returns `EINVAL` for a device of another type, and the errors of
+    /// [`ConfigSpace::consistent`].
     #[cfg(CONFIG_HAS_IOMEM)]
     pub fn pmem_range(&self) -> Result<DeviceRange> {
         // SAFETY: By the type invariant `self.as_raw()` is valid.
