@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/scatterlist.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
 
@@ -28,4 +29,12 @@ __rust_helper int rust_helper_virtio_find_vqs(struct virtio_device *vdev,
 					      struct irq_affinity *desc)
 {
 	return virtio_find_vqs(vdev, nvqs, vqs, vqs_info, desc);
+}
+
+__rust_helper void rust_helper_sg_set_page(struct scatterlist *sg,
+					   struct page *page,
+					   unsigned int len,
+					   unsigned int offset)
+{
+	sg_set_page(sg, page, len, offset);
 }

@@ -13,8 +13,8 @@
 //! 4. keeps the [`QueueSet`] in its private data. The queues work until the device is unbound;
 //!    afterwards every operation on a [`Virtqueue`] that is still referenced fails with `ENODEV`.
 //!
-//! The following is out of scope: separate feature tables for legacy devices, the `validate`,
-//! `scan`, `freeze` and `restore` callbacks, per-queue reset and interrupt affinity.
+//! The following is out of scope: separate feature tables for legacy devices, the `validate` and
+//! `scan` callbacks, per-queue reset and interrupt affinity.
 //!
 //! C header: [`include/linux/virtio.h`](srctree/include/linux/virtio.h)
 
@@ -44,6 +44,7 @@ mod config;
 mod queue;
 mod queue_set;
 mod request;
+mod shared_config;
 
 pub use self::config::{
     ConfigSpace,
@@ -52,13 +53,15 @@ pub use self::config::{
 pub use self::queue::{
     Handler,
     RequestOf,
-    Virtqueue, //
+    Virtqueue,
+    MAX_BLOCKS, //
 };
 pub use self::queue_set::{
     AnyQueue,
     QueueSet, //
 };
 pub use self::request::Request;
+pub use self::shared_config::SharedConfig;
 
 /// An adapter for the registration of virtio drivers.
 pub struct Adapter<T: Driver>(T);
@@ -95,6 +98,12 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
             (*vdrv.get()).feature_table_size = feature_count;
             if T::HAS_CONFIG_CHANGED {
                 (*vdrv.get()).config_changed = Some(Self::config_changed_callback);
+            }
+            if T::HAS_FREEZE {
+                (*vdrv.get()).freeze = Some(Self::freeze_callback);
+                (*vdrv.get()).restore = Some(Self::restore_callback);
+                (*vdrv.get()).reset_prepare = Some(Self::freeze_callback);
+                (*vdrv.get()).reset_done = Some(Self::restore_callback);
             }
         }
 
@@ -159,6 +168,35 @@ impl<T: Driver> Adapter<T> {
         let data = unsafe { vdev.as_ref().drvdata_borrow::<T::Data<'_>>() };
 
         T::config_changed(vdev, data);
+    }
+
+    extern "C" fn freeze_callback(vdev: *mut bindings::virtio_device) -> c_int {
+        // SAFETY: As in `config_changed_callback`.
+        let vdev = unsafe { &*vdev.cast::<Device<device::CoreInternal<'_>>>() };
+
+        // SAFETY: As in `config_changed_callback`.
+        let data = unsafe { vdev.as_ref().drvdata_borrow::<T::Data<'_>>() };
+
+        from_result(|| {
+            T::freeze(vdev, data)?;
+            queue_set::suspend(vdev);
+            Ok(0)
+        })
+    }
+
+    extern "C" fn restore_callback(vdev: *mut bindings::virtio_device) -> c_int {
+        // SAFETY: As in `config_changed_callback`.
+        let vdev = unsafe { &*vdev.cast::<Device<device::CoreInternal<'_>>>() };
+
+        // SAFETY: As in `config_changed_callback`.
+        let data = unsafe { vdev.as_ref().drvdata_borrow::<T::Data<'_>>() };
+
+        from_result(|| {
+            queue_set::resume(vdev)?;
+            vdev.set_ready();
+            T::restore(vdev, data)?;
+            Ok(0)
+        })
     }
 }
 
@@ -296,6 +334,30 @@ pub trait Driver {
     fn config_changed<'bound>(vdev: &'bound Device<device::Bound>, this: Pin<&Self::Data<'bound>>) {
         let _ = (vdev, this);
     }
+
+    /// The machine is being suspended, or the device is going to be reset.
+    ///
+    /// Called with the queues still working; an error keeps the machine from being suspended. When
+    /// this function has succeeded the device is reset, and all queues are free and empty until
+    /// [`Driver::restore`]. A driver that does not implement both is not told, and the bus refuses
+    /// to reset the device.
+    fn freeze<'bound>(
+        vdev: &'bound Device<device::Bound>,
+        this: Pin<&Self::Data<'bound>>,
+    ) -> Result {
+        let _ = (vdev, this);
+        Ok(())
+    }
+
+    /// The opposite of [`Driver::freeze`]: called with the same queues working again, and with the
+    /// features of the device negotiated anew.
+    fn restore<'bound>(
+        vdev: &'bound Device<device::Bound>,
+        this: Pin<&Self::Data<'bound>>,
+    ) -> Result {
+        let _ = (vdev, this);
+        Ok(())
+    }
 }
 
 /// The virtio device representation.
@@ -333,11 +395,18 @@ impl Device<device::Core<'_>> {
     /// The bus does this by itself once [`Driver::probe`] has succeeded; only a driver that uses a
     /// queue from within its probe function needs it. Further calls do nothing.
     pub fn ready(&self) {
+        self.set_ready();
+    }
+}
+
+impl<Ctx: device::DeviceContext> Device<Ctx> {
+    /// Sets the status bit that lets the device use its queues, if it is not set.
+    fn set_ready(&self) {
         if self.is_ready() {
             return;
         }
         // SAFETY: By the type invariant `self.as_raw()` is valid, and a device that is being
-        // probed has a transport.
+        // probed or restored has a transport.
         unsafe { bindings::virtio_device_ready(self.as_raw()) }
     }
 

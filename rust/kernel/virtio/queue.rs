@@ -14,6 +14,7 @@ use super::{
 use crate::{
     bindings,
     error::to_result,
+    mm::page_block::PageBlock,
     new_spinlock_irq,
     prelude::*,
     sync::SpinLockIrq, //
@@ -32,12 +33,30 @@ pub trait Handler: Sized + Send + Sync + 'static {
     /// What the driver keeps with a request.
     type Payload: Send;
 
+    /// Returns how many bytes of `Out` the device gets to read, at most all of them.
+    fn output_bytes(payload: &Self::Payload) -> usize {
+        let _ = payload;
+        size_of::<Self::Out>()
+    }
+
+    /// Returns the blocks of pages that the device writes, or takes away, besides `In`.
+    ///
+    /// They travel in the payload and are shown to the device in this order, each as one element.
+    /// There may be at most [`MAX_BLOCKS`] of them.
+    fn blocks(payload: &Self::Payload) -> &[PageBlock] {
+        let _ = payload;
+        &[]
+    }
+
     /// The device used at least one request; [`Virtqueue::pop`] returns it.
     ///
     /// Called in interrupt context, so it must not sleep. It may also be called when there is
     /// nothing to pop.
     fn used(&self, queue: &Virtqueue<Self>);
 }
+
+/// How many blocks of pages one request can have.
+pub const MAX_BLOCKS: usize = 32;
 
 /// The requests that travel through the virtqueue of handler `H`.
 pub type RequestOf<H> =
@@ -105,7 +124,8 @@ impl<H: Handler> Virtqueue<H> {
     /// Hands a request to the device, which learns of it with the next [`Self::kick`].
     ///
     /// Returns the request together with the reason if the queue did not take it: `ENOSPC` if the
-    /// queue is full, `EIO` if it is broken, `ENODEV` if it is not attached, `ENOMEM`.
+    /// queue is full, `EIO` if it is broken, `ENODEV` if it is not attached, `EINVAL` if the request
+    /// has nothing for the device or too many blocks, `ENOMEM`.
     pub fn add(&self, request: RequestOf<H>) -> Result<(), (Error, RequestOf<H>)> {
         let state = self.state.lock();
         let Some(vq) = state.vq() else {
@@ -133,25 +153,55 @@ impl<H: Handler> Virtqueue<H> {
         vq: NonNull<bindings::virtqueue>,
         raw: *mut Request<H::Out, H::In, H::Payload>,
     ) -> Result {
-        const {
-            assert!(
-                size_of::<H::Out>() + size_of::<H::In>() > 0,
-                "a request without a part for the device"
-            )
-        };
+        // SAFETY: `raw` is valid by the safety requirements, and nobody accesses it during the call.
+        let blocks = unsafe { H::blocks(&(*raw).payload) };
+        if blocks.is_empty() {
+            // SAFETY: The safety requirements are those of this function.
+            return unsafe { Self::add_elements(vq, raw, core::ptr::null_mut()) };
+        }
+        if blocks.len() > MAX_BLOCKS {
+            return Err(EINVAL);
+        }
+
+        let mut list: [bindings::scatterlist; MAX_BLOCKS] = pin_init::zeroed();
+        // CAST: At most `MAX_BLOCKS`.
+        // SAFETY: There are at least as many entries in `list`.
+        unsafe { bindings::sg_init_table(list.as_mut_ptr(), blocks.len() as u32) };
+        for (entry, block) in list.iter_mut().zip(blocks) {
+            // SAFETY: `entry` is initialised. The block owns its pages, and the payload, which nobody
+            // accesses, the block. CAST: A block has at most `2^MAX_ORDER` pages, which is far less
+            // than 4 GiB.
+            unsafe { bindings::sg_set_page(entry, block.as_page(), block.size_bytes() as u32, 0) };
+        }
+        // SAFETY: The safety requirements are those of this function. The list is initialised and
+        // describes memory that is the device's until the request was taken from the queue.
+        unsafe { Self::add_elements(vq, raw, list.as_mut_ptr()) }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::add_raw`]; besides, `blocks` must be null or an initialised list of memory that
+    /// nobody uses until the request was taken from `vq` again.
+    unsafe fn add_elements(
+        vq: NonNull<bindings::virtqueue>,
+        raw: *mut Request<H::Out, H::In, H::Payload>,
+        blocks: *mut bindings::scatterlist,
+    ) -> Result {
         let mut output: bindings::scatterlist = pin_init::zeroed();
         let mut input: bindings::scatterlist = pin_init::zeroed();
-        let mut lists: [*mut bindings::scatterlist; 2] = [core::ptr::null_mut(); 2];
+        let mut lists: [*mut bindings::scatterlist; 3] = [core::ptr::null_mut(); 3];
         let mut counts = [0; 2];
 
-        if size_of::<H::Out>() > 0 {
+        // SAFETY: `raw` is valid by the safety requirements, and nobody accesses it during the call.
+        let output_bytes = unsafe { H::output_bytes(&(*raw).payload) }.min(size_of::<H::Out>());
+        if output_bytes > 0 {
             // SAFETY: `raw` is valid by the safety requirements, so the field is on the heap; the
-            // size is that of the field. CAST: `kmalloc()` memory is far smaller than 4 GiB.
+            // size is at most that of the field. CAST: `kmalloc()` memory is far smaller than 4 GiB.
             unsafe {
                 bindings::sg_init_one(
                     &mut output,
                     (&raw const (*raw).output).cast(),
-                    size_of::<H::Out>() as u32,
+                    output_bytes as u32,
                 )
             };
             lists[0] = &raw mut output;
@@ -168,6 +218,13 @@ impl<H: Handler> Virtqueue<H> {
             };
             lists[counts[0]] = &raw mut input;
             counts[1] = 1;
+        }
+        if !blocks.is_null() {
+            lists[counts[0] + counts[1]] = blocks;
+            counts[1] += 1;
+        }
+        if counts == [0; 2] {
+            return Err(EINVAL);
         }
 
         // SAFETY: `vq` is valid and not used by anybody else by the safety requirements; `lists`

@@ -8,8 +8,7 @@ use crate::{
     device,
     error::to_result,
     prelude::*,
-    sync::Arc,
-    types::ScopeGuard, //
+    sync::Arc, //
 };
 use core::ptr::NonNull;
 
@@ -84,8 +83,8 @@ impl Drop for Queues {
 ///
 /// # Invariants
 ///
-/// The `priv` field of the device is null or comes from [`KBox::into_raw`] on a `Queues` whose
-/// members are attached to the virtqueues of the device, in order of their indices.
+/// The `priv` field of the device is null or comes from [`KBox::into_raw`] on a `Queues`. Its members
+/// are attached to the virtqueues of the device, in order of their indices, or the device has none.
 pub struct QueueSet<'a> {
     vdev: &'a Device<device::Bound>,
 }
@@ -109,53 +108,13 @@ impl<'a> QueueSet<'a> {
         if unsafe { !(*raw).priv_.is_null() } {
             return Err(EBUSY);
         }
-        let mut infos = KVec::with_capacity(queues.len(), GFP_KERNEL)?;
-        let mut found = KVec::from_elem(core::ptr::null_mut(), queues.len(), GFP_KERNEL)?;
-        for queue in &queues {
-            infos.push(
-                bindings::virtqueue_info {
-                    name: queue.name().as_char_ptr(),
-                    callback: Some(used_callback),
-                    ctx: false,
-                },
-                GFP_KERNEL,
-            )?;
-        }
-
         let queues = KBox::into_raw(Queues::reserve(queues)?);
         // SAFETY: As above. The device has no queues yet, so nobody reads the field meanwhile.
         unsafe { (*raw).priv_ = queues.cast() };
-        let undo = ScopeGuard::new(|| {
-            // SAFETY: As above, and no interrupt can arrive without queues; `queues` came from
-            // `KBox::into_raw` and is not used anymore.
-            unsafe {
-                (*raw).priv_ = core::ptr::null_mut();
-                drop(KBox::from_raw(queues));
-            }
-        });
-
-        // SAFETY: `raw` is valid; both arrays have as many members as the count says. CAST: No
-        // device has more queues than a `u32` can count.
-        to_result(unsafe {
-            bindings::virtio_find_vqs(
-                raw,
-                infos.len() as u32,
-                found.as_mut_ptr(),
-                infos.as_mut_ptr(),
-                core::ptr::null_mut(),
-            )
-        })?;
-        undo.dismiss();
-
-        // INVARIANT: `priv` was set above; the queues are attached below.
+        // INVARIANT: `priv` was set above; the queues are attached below, or the set is dropped.
         let set = Self { vdev };
-        // SAFETY: `queues` stays valid until `shutdown`, which takes a reset device.
-        for (queue, vq) in unsafe { &(*queues).0 }.iter().zip(found.iter()) {
-            let vq = NonNull::new(*vq).ok_or(ENOENT)?;
-            // SAFETY: `virtio_find_vqs` has just made `vq`, and `shutdown` detaches it first. The
-            // queue is reserved.
-            unsafe { queue.attach(vq) };
-        }
+
+        connect(vdev)?;
         Ok(set)
     }
 }
@@ -163,6 +122,95 @@ impl<'a> QueueSet<'a> {
 impl Drop for QueueSet<'_> {
     fn drop(&mut self) {
         abandon(self.vdev);
+    }
+}
+
+/// Asks the transport of a device for the virtqueues of its [`Queues`], and attaches them.
+///
+/// # Errors
+///
+/// As for [`QueueSet::find`]. Then the transport has no virtqueues, or [`shutdown`] takes them down.
+fn connect<Ctx: device::DeviceContext>(vdev: &Device<Ctx>) -> Result {
+    let raw = vdev.as_raw();
+    // SAFETY: `raw` is valid; `priv` belongs to this module, and is changed only by a probe, a
+    // removal and the functions in between, which do not overlap.
+    let queues = unsafe { (*raw).priv_.cast::<Queues>().as_ref() }.ok_or(ENODEV)?;
+    let count = queues.0.len();
+    let mut found = KVec::from_elem(core::ptr::null_mut(), count, GFP_KERNEL)?;
+    let mut infos = KVec::with_capacity(count, GFP_KERNEL)?;
+    for queue in &queues.0 {
+        infos.push(
+            bindings::virtqueue_info {
+                name: queue.name().as_char_ptr(),
+                callback: Some(used_callback),
+                ctx: false,
+            },
+            GFP_KERNEL,
+        )?;
+    }
+
+    // SAFETY: `raw` is valid; both arrays have as many members as the count says. CAST: No device
+    // has more queues than a `u32` can count.
+    to_result(unsafe {
+        bindings::virtio_find_vqs(
+            raw,
+            count as u32,
+            found.as_mut_ptr(),
+            infos.as_mut_ptr(),
+            core::ptr::null_mut(),
+        )
+    })?;
+    for (queue, vq) in queues.0.iter().zip(found.iter()) {
+        let vq = NonNull::new(*vq).ok_or(ENOENT)?;
+        // SAFETY: `virtio_find_vqs` has just made `vq`, and who deletes it detaches it first. The
+        // queue is reserved.
+        unsafe { queue.attach(vq) };
+    }
+    Ok(())
+}
+
+/// Resets the device and takes its queues down, but keeps the [`QueueSet`].
+pub(super) fn suspend<Ctx: device::DeviceContext>(vdev: &Device<Ctx>) {
+    let raw = vdev.as_raw();
+
+    // SAFETY: `raw` is valid. No callback of a queue runs anymore when this returns.
+    unsafe { bindings::virtio_reset_device(raw) };
+
+    // SAFETY: `raw` is valid; `priv` belongs to this module.
+    if let Some(queues) = unsafe { (*raw).priv_.cast::<Queues>().as_ref() } {
+        for queue in &queues.0 {
+            queue.detach();
+        }
+    }
+    delete(vdev);
+}
+
+/// The opposite of [`suspend`], after the bus has negotiated the features again.
+///
+/// # Errors
+///
+/// As for [`QueueSet::find`].
+pub(super) fn resume<Ctx: device::DeviceContext>(vdev: &Device<Ctx>) -> Result {
+    // SAFETY: The device is valid; `priv` belongs to this module.
+    let Some(queues) = (unsafe { (*vdev.as_raw()).priv_.cast::<Queues>().as_ref() }) else {
+        return Ok(());
+    };
+
+    for queue in &queues.0 {
+        queue.reserve()?;
+    }
+    connect(vdev)
+}
+
+/// Deletes the virtqueues of a device that was reset. None of them may be attached.
+fn delete<Ctx: device::DeviceContext>(vdev: &Device<Ctx>) {
+    let raw = vdev.as_raw();
+
+    // SAFETY: A device has a transport whose operations are valid.
+    if let Some(del_vqs) = unsafe { (*(*raw).config).del_vqs } {
+        // SAFETY: `del_vqs` is the operation of the transport of this very device, which is reset;
+        // no `AnyQueue` uses the virtqueues anymore.
+        unsafe { del_vqs(raw) };
     }
 }
 
@@ -201,12 +249,7 @@ pub(super) fn shutdown<Ctx: device::DeviceContext>(vdev: &Device<Ctx>) {
         KBox::from_raw(queues.cast::<Queues>().as_ptr())
     };
     drop(queues);
-    // SAFETY: A device has a transport whose operations are valid.
-    if let Some(del_vqs) = unsafe { (*(*raw).config).del_vqs } {
-        // SAFETY: `del_vqs` is the operation of the transport of this very device, which is reset;
-        // no `AnyQueue` uses the virtqueues anymore.
-        unsafe { del_vqs(raw) };
-    }
+    delete(vdev);
 }
 
 /// The interrupt handler of all queues.
