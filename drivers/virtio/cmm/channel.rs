@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Ways for blocks of pages to the host: batches of blocks that travel through a virtqueue.
+
+use kernel::{
+    mm::page_block::{
+        PageBlock,
+        PageBlockList, //
+    },
+    prelude::*,
+    sync::{
+        Arc,
+        Completion, //
+    },
+    time::{
+        msecs_to_jiffies,
+        Msecs, //
+    },
+    virtio::{
+        Handler,
+        Request,
+        RequestOf,
+        Virtqueue,
+        MAX_BLOCKS, //
+    }, //
+};
+
+/// How long the host may take for a batch.
+const HOST_TIMEOUT_MS: Msecs = 30_000;
+
+/// How many requests a channel has: while the host works on one, the next is filled.
+const REQUESTS: usize = 16;
+
+/// How many page frame numbers a request of the inflate and the deflate queue has.
+pub(crate) const PFNS: usize = 256;
+
+/// A virtqueue handler whose requests carry blocks.
+pub(crate) trait Carrier: Handler {
+    /// Makes an empty request.
+    fn request() -> Result<RequestOf<Self>>;
+
+    /// Puts a block into the request and marks it as the host's, or returns it if there is no room.
+    fn load(request: &mut RequestOf<Self>, block: PageBlock) -> Result<(), PageBlock>;
+
+    /// Returns whether there is no block in the request.
+    fn is_empty(request: &RequestOf<Self>) -> bool;
+
+    /// Moves all blocks out of the request.
+    fn unload(request: &mut RequestOf<Self>, to: &mut PageBlockList);
+}
+
+/// The handler of the reporting queue: each block is an element that the host discards.
+pub(crate) struct Reporting(Arc<Completion>);
+
+impl Handler for Reporting {
+    type Out = ();
+    type In = ();
+    type Payload = KVec<PageBlock>;
+
+    fn blocks(payload: &KVec<PageBlock>) -> &[PageBlock] {
+        payload
+    }
+
+    fn used(&self, _queue: &Virtqueue<Self>) {
+        self.0.complete_all();
+    }
+}
+
+impl Carrier for Reporting {
+    fn request() -> Result<RequestOf<Self>> {
+        Request::new((), KVec::with_capacity(MAX_BLOCKS, GFP_KERNEL)?, GFP_KERNEL)
+    }
+
+    fn load(request: &mut RequestOf<Self>, mut block: PageBlock) -> Result<(), PageBlock> {
+        let blocks = &mut request.payload;
+        if blocks.len() == MAX_BLOCKS {
+            return Err(block);
+        }
+
+        block.set_ballooned();
+        blocks.push_within_capacity(block).map_err(|error| error.0)
+    }
+
+    fn is_empty(request: &RequestOf<Self>) -> bool {
+        request.payload.is_empty()
+    }
+
+    fn unload(request: &mut RequestOf<Self>, to: &mut PageBlockList) {
+        while let Some(block) = request.payload.pop() {
+            to.push(block);
+        }
+    }
+}
+
+/// The handler of the inflate and the deflate queue: the host is told the number of each page.
+pub(crate) struct Numbering(Arc<Completion>);
+
+/// Blocks, and how many numbers they take.
+#[derive(Default)]
+pub(crate) struct Numbered {
+    blocks: PageBlockList,
+    len: usize,
+}
+
+impl Handler for Numbering {
+    type Out = [u32; PFNS];
+    type In = ();
+    type Payload = Numbered;
+
+    fn output_bytes(payload: &Numbered) -> usize {
+        payload.len * size_of::<u32>()
+    }
+
+    fn used(&self, _queue: &Virtqueue<Self>) {
+        self.0.complete_all();
+    }
+}
+
+impl Carrier for Numbering {
+    fn request() -> Result<RequestOf<Self>> {
+        Request::new([0; PFNS], Numbered::default(), GFP_KERNEL)
+    }
+
+    fn load(request: &mut RequestOf<Self>, mut block: PageBlock) -> Result<(), PageBlock> {
+        let start = request.payload.len;
+        let end = start + block.pages();
+        let Some(numbers) = request.output_mut().get_mut(start..end) else {
+            return Err(block);
+        };
+
+        for (number, pfn) in numbers.iter_mut().zip(block.pfn()..) {
+            // CAST: The device has no more than 32 bits for the number of a page of 4 KiB.
+            *number = (pfn as u32).to_le();
+        }
+        block.set_ballooned();
+        request.payload.len = end;
+        request.payload.blocks.push(block);
+        Ok(())
+    }
+
+    fn is_empty(request: &RequestOf<Self>) -> bool {
+        request.payload.len == 0
+    }
+
+    fn unload(request: &mut RequestOf<Self>, to: &mut PageBlockList) {
+        to.append(core::mem::take(&mut request.payload.blocks));
+        request.payload.len = 0;
+    }
+}
+
+/// A virtqueue and its requests. Only one thread uses it.
+pub(crate) struct Channel<H: Carrier> {
+    queue: Arc<Virtqueue<H>>,
+    answered: Arc<Completion>,
+    /// The request that is being filled.
+    open: Option<RequestOf<H>>,
+    idle: KVec<RequestOf<H>>,
+    in_flight: usize,
+}
+
+impl Channel<Reporting> {
+    /// Makes a reporting queue that no device knows yet.
+    pub(crate) fn reporting() -> Result<Self> {
+        Self::new(c"reporting", Reporting)
+    }
+}
+
+impl Channel<Numbering> {
+    /// Makes an inflate or deflate queue that no device knows yet.
+    pub(crate) fn numbering(name: &'static CStr) -> Result<Self> {
+        Self::new(name, Numbering)
+    }
+}
+
+impl<H: Carrier> Channel<H> {
+    fn new(name: &'static CStr, handler: impl FnOnce(Arc<Completion>) -> H) -> Result<Self> {
+        let answered = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
+        let handler = handler(answered.clone());
+        let queue = Arc::pin_init(Virtqueue::new(name, handler), GFP_KERNEL)?;
+        let mut idle = KVec::with_capacity(REQUESTS, GFP_KERNEL)?;
+        for _ in 0..REQUESTS {
+            idle.push(H::request()?, GFP_KERNEL)?;
+        }
+
+        Ok(Self {
+            queue,
+            answered,
+            open: None,
+            idle,
+            in_flight: 0,
+        })
+    }
+
+    /// Returns the queue, to ask a device for it.
+    pub(crate) fn queue(&self) -> Arc<Virtqueue<H>> {
+        self.queue.clone()
+    }
+
+    /// Begins anew with a device that was reset: what it had is lost, and was freed.
+    ///
+    /// Returns `ENOMEM` if there is no memory for new requests.
+    pub(crate) fn restart(&mut self) -> Result {
+        self.in_flight = 0;
+        if let Some(mut request) = self.open.take() {
+            H::unload(&mut request, &mut PageBlockList::new());
+            self.put_back(request);
+        }
+        while self.idle.len() < REQUESTS {
+            self.idle.push(H::request()?, GFP_KERNEL)?;
+        }
+        Ok(())
+    }
+
+    /// Sends `block`, perhaps not before more have come. What the host is done with goes to `done`.
+    ///
+    /// Returns `ETIMEDOUT` if the host is not done with anything in time, `EIO` if it broke the
+    /// queue, `ENODEV` if the device is gone. The block is freed then.
+    pub(crate) fn send(&mut self, block: PageBlock, done: &mut PageBlockList) -> Result {
+        let mut request = self.open(done)?;
+        let block = match H::load(&mut request, block) {
+            Ok(()) => {
+                self.open = Some(request);
+                return Ok(());
+            }
+            Err(block) => block,
+        };
+        self.submit(request, done)?;
+        let mut request = self.open(done)?;
+        // A block that has no room in an empty request has none at all.
+        let loaded = H::load(&mut request, block).map_err(|_| EINVAL);
+        self.open = Some(request);
+        loaded
+    }
+
+    /// Sends what is left, and waits until the host is done with everything.
+    ///
+    /// Errors are those of [`Self::send`].
+    pub(crate) fn finish(&mut self, done: &mut PageBlockList) -> Result {
+        if let Some(request) = self.open.take() {
+            if H::is_empty(&request) {
+                self.put_back(request);
+            } else {
+                self.submit(request, done)?;
+            }
+        }
+        self.collect(done);
+        while self.in_flight > 0 {
+            self.wait(done)?;
+        }
+        Ok(())
+    }
+
+    /// Returns whether the host has something that it is not done with.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.in_flight > 0
+    }
+
+    /// Returns the request that is being filled, or an empty one.
+    fn open(&mut self, done: &mut PageBlockList) -> Result<RequestOf<H>> {
+        loop {
+            if let Some(request) = self.open.take().or_else(|| self.idle.pop()) {
+                return Ok(request);
+            }
+            self.wait(done)?;
+        }
+    }
+
+    fn submit(&mut self, mut request: RequestOf<H>, done: &mut PageBlockList) -> Result {
+        loop {
+            match self.queue.add(request) {
+                Ok(()) => break,
+                Err((ENOSPC, back)) if self.in_flight > 0 => {
+                    request = back;
+                    self.wait(done)?;
+                }
+                Err((error, mut back)) => {
+                    // The host was not told: the pages stay with the guest.
+                    H::unload(&mut back, &mut PageBlockList::new());
+                    self.put_back(back);
+                    return Err(error);
+                }
+            }
+        }
+        self.in_flight += 1;
+        self.queue.kick()
+    }
+
+    /// Waits until the host is done with at least one request.
+    fn wait(&mut self, done: &mut PageBlockList) -> Result {
+        loop {
+            self.answered.reinit();
+            if self.collect(done) > 0 {
+                return Ok(());
+            }
+            if self.queue.is_broken() {
+                return Err(EIO);
+            }
+            let timeout = msecs_to_jiffies(HOST_TIMEOUT_MS);
+            if self.answered.wait_for_completion_timeout(timeout).is_none() {
+                return Err(ETIMEDOUT);
+            }
+        }
+    }
+
+    /// Takes back what the host is done with, and returns how many requests that were.
+    fn collect(&mut self, done: &mut PageBlockList) -> usize {
+        let mut count = 0;
+
+        while let Some((mut request, _)) = self.queue.pop() {
+            H::unload(&mut request, done);
+            self.put_back(request);
+            self.in_flight = self.in_flight.saturating_sub(1);
+            count += 1;
+        }
+        count
+    }
+
+    fn put_back(&mut self, request: RequestOf<H>) {
+        // There is room for all requests that there are.
+        let _ = self.idle.push_within_capacity(request);
+    }
+}
