@@ -3,6 +3,7 @@
 //! The test cases, one file per thing that is tested.
 
 mod attach;
+mod cmm;
 mod concurrency;
 mod contents;
 mod devices;
@@ -89,6 +90,7 @@ use ensure_eq;
 pub(crate) fn all() -> Vec<Case> {
     [
         attach::CASES,
+        cmm::CASES,
         concurrency::CASES,
         contents::CASES,
         devices::CASES,

@@ -6,11 +6,13 @@
 //!   starts.
 //! - [`Guest`] is a running one. It is told what to do over a serial line of its own
 //!   ([`control`]), so messages of the kernel never get in between.
+//! - [`balloon`] is what the host and the guest say of a balloon.
 //! - [`space`] makes segment spaces, valid ones and, by changing bytes, others.
 //! - [`report`] finds the complaints of a kernel in its log, [`ktap`] the results of KUnit.
 //!
 //! Guests are ended by their starter, and every wait has a deadline.
 
+pub mod balloon;
 pub mod control;
 pub mod dcss;
 mod guest;

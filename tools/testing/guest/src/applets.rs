@@ -4,6 +4,7 @@
 //! while the host tells the first process something else.
 
 mod attach;
+mod hog;
 mod open;
 mod touch;
 
@@ -29,6 +30,9 @@ const TABLE: &[(&str, Applet)] = &[
     ("self", touch::own_program),
     ("open-loop", open::open_loop),
     ("attach-loop", attach::attach_loop),
+    ("hog", hog::hog),
+    ("hold-memory", hog::hold),
+    ("fragment-memory", hog::fragment),
     ("attach-count", attach::attach_count),
 ];
 

@@ -13,6 +13,7 @@ use std::io;
 use memmap2::Mmap;
 use memmap2::MmapMut;
 use memmap2::MmapOptions;
+use memmap2::UncheckedAdvice;
 use rustix::ioctl::ioctl;
 use rustix::ioctl::opcode;
 use rustix::ioctl::Setter;
@@ -37,6 +38,12 @@ pub(crate) fn map_private(file: &File) -> io::Result<MmapMut> {
 pub(crate) fn map_writable(file: &File) -> io::Result<MmapMut> {
     // SAFETY: As in `map_shared`.
     unsafe { MmapOptions::new().map_mut(file) }
+}
+
+/// Gives pages of an anonymous mapping back to the kernel; they read as zeroes afterwards.
+pub(crate) fn forget(map: &mut MmapMut, offset_bytes: usize, len: usize) -> io::Result<()> {
+    // SAFETY: The mapping is anonymous and borrowed exclusively, so that its contents may change.
+    unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, offset_bytes, len) }
 }
 
 /// Sets or clears the read-only flag of a block device, as `blockdev --setro` and `--setrw` do.

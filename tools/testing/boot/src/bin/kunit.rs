@@ -23,14 +23,32 @@ use onecopy_boot::Options;
 use onecopy_machine::accel;
 
 /// What the suites of this tree are; KUnit's own and those of the kernel run too.
-const EXPECTED: [&str; 9] = [
+const EXPECTED: [&str; 27] = [
+    "cmm_options",
+    "cmm_pools",
+    "cmm_ranges",
+    "cmm_report",
+    "cmm_reuse",
+    "cmm_sysctl",
+    "cmm_target",
+    "dcss_flush",
+    "dcss_lines",
     "dcss_names",
     "dcss_plan",
     "dcss_space",
     "rust_bio",
     "rust_dax",
     "rust_memremap",
+    "rust_mm_memory_hotplug",
+    "rust_mm_oom",
+    "rust_mm_page_block",
+    "rust_mm_page_block_list",
+    "rust_mm_shrinker",
+    "rust_mm_stats",
     "rust_module_param",
+    "rust_reservation",
+    "rust_sysctl",
+    "rust_sysctl_handler",
     "rust_virtio",
     "rust_doctests_kernel",
 ];

@@ -41,6 +41,8 @@ pub struct Options {
     pub append: String,
     /// Processors; 0 means 1.
     pub cpus: u32,
+    /// Memory in bytes; 0 means 512 MiB, and twice as much for a kernel that checks itself.
+    pub memory_bytes: u64,
     /// Watch for lost memory, if the kernel can; that doubles the time that it takes to boot.
     pub watch_leaks: bool,
     /// The devices, in the order of their PCI addresses.
@@ -145,10 +147,10 @@ pub(super) fn config(
     let mut config = Config::new(host.qemu.clone(), host.accel);
     config.name = kernel.label();
     config.cpus = options.cpus.max(1);
-    config.memory_bytes = if kernel.is_debug() {
-        1 << 30
-    } else {
-        512 << 20
+    config.memory_bytes = match options.memory_bytes {
+        0 if kernel.is_debug() => 1 << 30,
+        0 => 512 << 20,
+        bytes => bytes,
     };
     let kmemleak = if options.watch_leaks {
         ""

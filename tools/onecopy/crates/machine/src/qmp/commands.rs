@@ -120,6 +120,48 @@ pub struct ObjectAdd {
 }
 command!(ObjectAdd, "object-add", IgnoredAny);
 
+/// Sets the memory that the guest shall have; the balloon driver of the guest does what it can.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Balloon {
+    /// The memory in bytes.
+    pub value: u64,
+}
+command!(Balloon, "balloon", IgnoredAny);
+
+/// Asks how much memory the guest has, by what its balloon driver says.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct QueryBalloon {}
+command!(QueryBalloon, "query-balloon", BalloonInfo);
+
+/// Answer of [`QueryBalloon`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct BalloonInfo {
+    /// The memory in bytes.
+    pub actual: u64,
+}
+
+/// Reads a property of an object.
+#[derive(Debug, Clone, Serialize)]
+pub struct QomGet {
+    /// The path of the object, for example `/machine/peripheral/balloon0`.
+    pub path: String,
+    /// The name of the property.
+    pub property: String,
+}
+command!(QomGet, "qom-get", Value);
+
+/// Sets a property of an object.
+#[derive(Debug, Clone, Serialize)]
+pub struct QomSet {
+    /// The path of the object.
+    pub path: String,
+    /// The name of the property.
+    pub property: String,
+    /// The new value.
+    pub value: Value,
+}
+command!(QomSet, "qom-set", IgnoredAny);
+
 /// Runs a command of the human monitor; for what QMP does not offer.
 #[derive(Debug, Clone, Serialize)]
 pub struct HumanMonitorCommand {
