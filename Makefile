@@ -14,11 +14,11 @@ DEMO_CONFIG := $(CONFIGS)/onecopy_guest.config $(CONFIGS)/onecopy_demo.config
 DEBUG_CONFIG := $(DEMO_CONFIG) $(CONFIGS)/onecopy_debug.config
 CARGO_RUN := cargo run --quiet --release --locked --manifest-path $(CARGO_DIR)/Cargo.toml
 
-.PHONY: help setup fetch overlay kernel kernel-module kernel-debug tools root kunit boot-test bench-dcss demo check \
+.PHONY: help setup fetch overlay kernel kernel-module kernel-debug tools root kunit boot-test baremetal balloon-contract bench-cmm bench-dcss demo check \
 	fuzz export rustfmt clean distclean
 
 help: ## Shows this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: kernel tools root ## Four guests execute one copy of Debian's programs; both ways, side by side
 	$(CARGO_RUN) -p onecopy-bench -- demo
@@ -59,6 +59,16 @@ boot-test: kernel-module kernel-debug tools root ## Boots guests under QEMU and 
 bench-dcss: kernel tools root ## Measures dcss against C drivers; writes build/bench/dcss.json (BENCH_FLAGS=--check)
 	$(CARGO_RUN) -p onecopy-bench -- dcss $(BENCH_FLAGS)
 
+baremetal: setup ## Builds the guest without an operating system, the limit of bench-cmm
+	CARGO_TARGET_DIR=build/baremetal cargo build --quiet --release --locked \
+		--manifest-path tools/testing/baremetal/Cargo.toml
+
+balloon-contract: baremetal ## Checks with that guest what balloon drivers rely on in the device
+	$(CARGO_RUN) -p onecopy-bench -- balloon-contract
+
+bench-cmm: kernel tools root baremetal ## Measures cmm against the C driver and the limit; writes build/bench/cmm.json
+	$(CARGO_RUN) -p onecopy-bench -- cmm $(BENCH_FLAGS)
+
 fuzz: setup ## Runs each fuzz target for FUZZ_SECONDS (60)
 	@scripts/fuzz
 
@@ -69,7 +79,7 @@ rustfmt: setup ## Formats the Rust of the host and of the kernel side
 	@scripts/rustfmt
 
 clean: ## Removes what was built; keeps the kernel sources, the tools and the Debian root
-	rm -rf build/{kernel,kernel-module,kernel-debug,cargo,check,bench,export,export.git,fuzz,segments}
+	rm -rf build/{baremetal,kernel,kernel-module,kernel-debug,cargo,check,bench,export,export.git,fuzz,segments}
 
 distclean: ## Removes build/ with all that setup and fetch put there; the cache in ~/.cache/onecopy stays
 	rm -rf build

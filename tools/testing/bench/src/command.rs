@@ -19,11 +19,29 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// Where "make baremetal" puts the guest.
+const BAREMETAL: &str = "build/baremetal/release/onecopy-baremetal";
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Boots four guests from one segment, then four from a disk, and compares them.
     Demo,
+    /// Checks with a guest without an operating system what balloon drivers rely on in the device.
+    BalloonContract {
+        /// The guest without an operating system.
+        #[arg(long, value_name = "FILE", default_value = BAREMETAL)]
+        baremetal: PathBuf,
+    },
+    /// Measures the balloon driver and writes build/bench/cmm.json.
+    Cmm {
+        /// Fail if a figure misses its bar.
+        #[arg(long)]
+        check: bool,
+        /// The guest without an operating system.
+        #[arg(long, value_name = "FILE", default_value = BAREMETAL)]
+        baremetal: PathBuf,
+    },
     /// Measures the segment driver and writes build/bench/dcss.json.
     Dcss {
         /// Fail if a figure misses its bar.

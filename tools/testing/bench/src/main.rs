@@ -5,10 +5,13 @@
 //! - `demo` ([`demo`]): four guests execute programs from one segment, then four guests from a
 //!   virtio disk; a table puts both ways side by side. The parts: [`image`] makes the segment and
 //!   the disk, [`guest`] and [`fleet`] boot and measure, [`tree`] checks the guests' results.
+//! - `cmm` ([`cmm`]): how fast memory goes to the host and comes back, against the driver in C and
+//!   against a guest without an operating system ([`limit`]).
 //! - `dcss` ([`dcss`]): what another guest costs, from the same parts, and how many instructions
 //!   reads and faults take against the C drivers ([`instructions`]), as a table and as a file
 //!   ([`report`]).
 
+mod cmm;
 mod command;
 mod counter;
 mod dcss;
@@ -18,6 +21,7 @@ mod guest;
 mod host;
 mod image;
 mod instructions;
+mod limit;
 mod paths;
 mod report;
 mod sample;
@@ -35,6 +39,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
         Command::Demo => demo::run(&cli.options),
+        Command::BalloonContract { baremetal } => limit::check_contract(&cli.options, baremetal),
+        Command::Cmm { check, baremetal } => cmm::run(&cli.options, baremetal, *check),
         Command::Dcss { check } => dcss::run(&cli.options, *check),
     };
     match result {

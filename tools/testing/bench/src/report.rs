@@ -18,6 +18,8 @@ use crate::table::Table;
 pub(crate) enum Better {
     /// Small ones.
     Lower,
+    /// Large ones.
+    Higher,
 }
 
 /// What a figure must reach.
@@ -27,8 +29,22 @@ pub(crate) enum Bar {
     Below(f64),
     /// Exactly nothing.
     Zero,
-    /// Not more than the peer.
+    /// Not more than so many times the peer's.
     RatioAtMost(f64),
+    /// At least so many times the peer's.
+    RatioAtLeast(f64),
+    /// At least this.
+    AtLeast(f64),
+}
+
+impl Bar {
+    /// Returns which values are good.
+    fn better(self) -> Better {
+        match self {
+            Self::Below(_) | Self::Zero | Self::RatioAtMost(_) => Better::Lower,
+            Self::RatioAtLeast(_) | Self::AtLeast(_) => Better::Higher,
+        }
+    }
 }
 
 /// One figure. The field names are those of the file.
@@ -60,7 +76,8 @@ pub(crate) struct Figure {
 }
 
 impl Figure {
-    /// Makes a figure without a peer; its value is the largest of the measurements.
+    /// Makes a figure without a peer; its value is the largest of the measurements, or the smallest
+    /// if large ones are good.
     pub(crate) fn worst_of(
         name: &'static str,
         unit: &'static str,
@@ -68,16 +85,21 @@ impl Figure {
         bar: Bar,
     ) -> Self {
         let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let min = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let ours = match bar.better() {
+            Better::Lower => max,
+            Better::Higher => min,
+        };
         Self {
             name,
             unit,
-            ours: max,
+            ours,
             peer: None,
             peer_value: None,
             ratio: None,
-            better: Better::Lower,
+            better: bar.better(),
             runs: values.len(),
-            min: values.iter().copied().fold(f64::INFINITY, f64::min),
+            min,
             max,
             bar,
         }
@@ -108,6 +130,8 @@ impl Figure {
             Bar::Below(limit) => self.ours < limit,
             Bar::Zero => self.ours == 0.0,
             Bar::RatioAtMost(limit) => self.ratio.is_some_and(|ratio| ratio <= limit),
+            Bar::RatioAtLeast(limit) => self.ratio.is_some_and(|ratio| ratio >= limit),
+            Bar::AtLeast(limit) => self.min >= limit,
         }
     }
 
@@ -117,6 +141,8 @@ impl Figure {
             Bar::Below(limit) => format!("< {}", number(limit)),
             Bar::Zero => "0".to_owned(),
             Bar::RatioAtMost(limit) => format!("ratio <= {limit:.1}"),
+            Bar::RatioAtLeast(limit) => format!("ratio >= {limit:.1}"),
+            Bar::AtLeast(limit) => format!(">= {}", number(limit)),
         };
         [
             self.name.to_owned(),
@@ -227,6 +253,13 @@ mod tests {
         assert!(!growth(1.0).is_met());
         assert!(!Figure::worst_of("cache", "KiB", &[0.0, 4.0], Bar::Zero).is_met());
         assert!(!Figure::worst_of("cache", "KiB", &[], Bar::Zero).is_met());
+        let rate = |bar| Figure::against("rate", "MiB/s", &[20.0], (PEER, &[10.0]), bar);
+        assert!(rate(Bar::RatioAtLeast(2.0)).is_met());
+        assert!(!rate(Bar::RatioAtLeast(2.1)).is_met());
+        let returned = |value| Figure::worst_of("x", "%", &[100.0, value], Bar::AtLeast(99.0));
+        assert!(returned(99.0).is_met());
+        assert!(!returned(98.9).is_met());
+        assert_eq!(returned(99.5).ours, 99.5);
     }
 
     #[test]
