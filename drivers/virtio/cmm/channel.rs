@@ -28,8 +28,11 @@ use kernel::{
 /// How long the host may take for a batch.
 const HOST_TIMEOUT_MS: Msecs = 30_000;
 
-/// How many requests a channel has: while the host works on one, the next is filled.
-const REQUESTS: usize = 16;
+/// How many requests a channel has.
+///
+/// The host is told when all of them are full, and the guest sleeps until it is done: for each
+/// piece of memory that the host takes away it has to interrupt the processors that run the guest.
+const REQUESTS: usize = 32;
 
 /// How many page frame numbers a request of the inflate and the deflate queue has.
 pub(crate) const PFNS: usize = 256;
@@ -243,11 +246,7 @@ impl<H: Carrier> Channel<H> {
                 self.submit(request, done)?;
             }
         }
-        self.collect(done);
-        while self.in_flight > 0 {
-            self.wait(done)?;
-        }
-        Ok(())
+        self.wait_for_all(done)
     }
 
     /// Returns whether the host has something that it is not done with.
@@ -261,7 +260,7 @@ impl<H: Carrier> Channel<H> {
             if let Some(request) = self.open.take().or_else(|| self.idle.pop()) {
                 return Ok(request);
             }
-            self.wait(done)?;
+            self.wait_for_all(done)?;
         }
     }
 
@@ -271,7 +270,7 @@ impl<H: Carrier> Channel<H> {
                 Ok(()) => break,
                 Err((ENOSPC, back)) if self.in_flight > 0 => {
                     request = back;
-                    self.wait(done)?;
+                    self.wait_for_all(done)?;
                 }
                 Err((error, mut back)) => {
                     // The host was not told: the pages stay with the guest.
@@ -282,7 +281,18 @@ impl<H: Carrier> Channel<H> {
             }
         }
         self.in_flight += 1;
-        self.queue.kick()
+        Ok(())
+    }
+
+    /// Tells the host of its requests, and waits until it is done with all of them.
+    fn wait_for_all(&mut self, done: &mut PageBlockList) -> Result {
+        if self.in_flight > 0 {
+            self.queue.kick()?;
+        }
+        while self.in_flight > 0 {
+            self.wait(done)?;
+        }
+        Ok(())
     }
 
     /// Waits until the host is done with at least one request.

@@ -2,10 +2,10 @@
 
 //! Cooperative memory management: a balloon whose pages go to the host in large pieces.
 //!
-//! The host says through a virtio-balloon device how many pages it wants (SHRINK); this driver takes
-//! them from the guest, largest blocks first, and has the host discard them through the reporting
-//! queue. It brings the two pools of z/VM's CMM, their files below `/proc/sys/vm`, and gives pages
-//! back before a process is killed.
+//! The host says through a virtio-balloon device how many pages it wants (SHRINK); this driver
+//! takes them from the guest, largest blocks first, and has the host discard them through the
+//! reporting queue. It brings the two pools of z/VM's CMM, their files below `/proc/sys/vm`, and
+//! gives pages back before a process is killed.
 //!
 //! - [`target`], [`reuse`], [`ranges`], [`report`], [`options`]: pure logic.
 //! - [`pools`], [`source`]: which pages are held, and where they come from.

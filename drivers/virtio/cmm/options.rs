@@ -22,8 +22,8 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Checks the parameters of a guest with `total_pages` pages. What is out of range is replaced by
-    /// the nearest value, with a message.
+    /// Checks the parameters of a guest with `total_pages` pages. What is out of range is replaced
+    /// by the nearest value, with a message.
     ///
     /// Returns `EINVAL`, with a message, if `keep` is not a list of ranges: to go on without would
     /// lose memory. `ENOMEM`.
@@ -52,8 +52,8 @@ impl Options {
     }
 }
 
-/// Returns the floor in pages. Zero stands for a 32nd of the memory, but 16 MiB at least and 256 MiB
-/// at most.
+/// Returns the floor in pages. Zero stands for a 32nd of the memory, but 16 MiB at least and 256
+/// MiB at most.
 fn floor_pages(floor_mib: u64, total_pages: u64) -> u64 {
     if floor_mib == 0 {
         return (total_pages / 32).clamp(16 * PAGES_PER_MIB, 256 * PAGES_PER_MIB);

@@ -12,8 +12,8 @@ const PAGE_BYTES: u64 = 4096;
 pub(crate) struct Ranges(KVec<Range<u64>>);
 
 impl Ranges {
-    /// Parses `START-END[,START-END...]`: guest-physical addresses, hexadecimal with or without `0x`,
-    /// the last one included. Empty text means no range.
+    /// Parses `START-END[,START-END...]`: guest-physical addresses, hexadecimal with or without
+    /// `0x`, the last one included. Empty text means no range.
     ///
     /// Ranges are widened to whole pages. Returns `EINVAL` for anything else, `ENOMEM`.
     pub(crate) fn parse(text: &[u8]) -> Result<Self> {

@@ -20,9 +20,9 @@ use kernel::{
     }, //
 };
 
-/// Blocks of a lower order go to the inflate queue: for single pages the host is faster with 256
-/// numbers in one element than with an element for each.
-const REPORTING_MIN_ORDER: u32 = 1;
+/// Blocks of a lower order go to the inflate queue: for a few pages the host is faster with a
+/// number for each than with an element for all.
+const REPORTING_MIN_ORDER: u32 = 3;
 
 /// The largest block whose numbers fit in a request of the inflate queue.
 const NUMBERING_MAX_ORDER: u32 = PFNS.ilog2();

@@ -39,7 +39,8 @@ impl ReuseTimer {
         if now_ms < end_ms {
             return 0;
         }
-        let periods = 1 + (now_ms - end_ms) / period_ms;
+        // The period is not zero; a division that could fail would want a message.
+        let periods = 1 + (now_ms - end_ms).checked_div(period_ms).unwrap_or(0);
 
         self.end_ms = Some(end_ms.saturating_add(periods.saturating_mul(period_ms)));
         reuse.pages.saturating_mul(periods)
@@ -51,7 +52,8 @@ impl ReuseTimer {
     }
 }
 
-/// Grows from one failed attempt to the next, so that a target which cannot be reached costs little.
+/// Grows from one failed attempt to the next, so that a target which cannot be reached costs
+/// little.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Backoff {
     next_ms: u64,

@@ -33,29 +33,34 @@ pub(crate) struct Source<'a> {
     effort: Effort,
     /// Blocks that the host cannot have. They are kept so that they are not found again.
     refused: PageBlockList,
+    /// How many pages may be gone at the same time, refused ones included.
+    room: u64,
 }
 
 impl<'a> Source<'a> {
-    /// Begins with blocks of up to `max_order`.
-    pub(crate) fn new(balloon: &'a Balloon, max_order: u32) -> Self {
+    /// Begins with blocks of up to `max_order`. No more than `room` pages are ever gone: what is
+    /// left to the guest must not depend on how many are refused.
+    pub(crate) fn new(balloon: &'a Balloon, max_order: u32, room: u64) -> Self {
         Self {
             balloon,
             max_order,
             effort: Effort::Free,
             refused: PageBlockList::new(),
+            room,
         }
     }
 
     /// Returns a block of at most `pages` pages; [`None`] if there is none to be had.
     pub(crate) fn next(&mut self, pages: u64) -> Option<PageBlock> {
-        loop {
-            let order = order_within(pages, self.max_order);
+        while self.room > 0 {
+            let order = order_within(pages.min(self.room), self.max_order);
             let Ok(block) = PageBlock::alloc(order, self.flags()) else {
                 if !self.try_harder(order) {
                     return None;
                 }
                 continue;
             };
+            self.room -= block.pages() as u64;
             if !self.is_refused(&block) {
                 return Some(block);
             }
@@ -65,6 +70,7 @@ impl<'a> Source<'a> {
                 .add(block.pages() as u64);
             self.refused.push(block);
         }
+        None
     }
 
     fn flags(&self) -> Flags {
@@ -76,7 +82,8 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Goes on with smaller blocks, then with reclaim. Returns whether there is anything left to try.
+    /// Goes on with smaller blocks, then with reclaim. Returns whether there is anything left to
+    /// try.
     fn try_harder(&mut self, order: u32) -> bool {
         if order > 0 {
             self.max_order = order - 1;

@@ -59,7 +59,8 @@ impl Targets {
     }
 
     /// Returns what the pools are to hold.
-    pub(crate) fn pages(&self) -> Pages {
+    #[cfg(CONFIG_VIRTIO_CMM_KUNIT_TEST)]
+    fn pages(&self) -> Pages {
         self.pages
     }
 

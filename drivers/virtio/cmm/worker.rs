@@ -293,8 +293,10 @@ impl Worker {
         }
         let balloon = self.balloon.clone();
         let available = MemInfo::now().available_pages as u64;
-        let budget = target::allowed(wanted, available, balloon.options.floor_pages);
-        let mut source = Source::new(&balloon, self.release.max_order(balloon.options.max_order));
+        let room = target::allowed(u64::MAX, available, balloon.options.floor_pages);
+        let budget = wanted.min(room);
+        let max_order = self.release.max_order(balloon.options.max_order);
+        let mut source = Source::new(&balloon, max_order, room);
         let mut done = PageBlockList::new();
 
         let filled = self.fill(&mut source, budget, &mut done);

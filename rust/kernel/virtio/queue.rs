@@ -124,8 +124,8 @@ impl<H: Handler> Virtqueue<H> {
     /// Hands a request to the device, which learns of it with the next [`Self::kick`].
     ///
     /// Returns the request together with the reason if the queue did not take it: `ENOSPC` if the
-    /// queue is full, `EIO` if it is broken, `ENODEV` if it is not attached, `EINVAL` if the request
-    /// has nothing for the device or too many blocks, `ENOMEM`.
+    /// queue is full, `EIO` if it is broken, `ENODEV` if it is not attached, `EINVAL` if the
+    /// request has nothing for the device or too many blocks, `ENOMEM`.
     pub fn add(&self, request: RequestOf<H>) -> Result<(), (Error, RequestOf<H>)> {
         let state = self.state.lock();
         let Some(vq) = state.vq() else {
@@ -153,7 +153,8 @@ impl<H: Handler> Virtqueue<H> {
         vq: NonNull<bindings::virtqueue>,
         raw: *mut Request<H::Out, H::In, H::Payload>,
     ) -> Result {
-        // SAFETY: `raw` is valid by the safety requirements, and nobody accesses it during the call.
+        // SAFETY: `raw` is valid by the safety requirements, and nobody accesses it during the
+        // call.
         let blocks = unsafe { H::blocks(&(*raw).payload) };
         if blocks.is_empty() {
             // SAFETY: The safety requirements are those of this function.
@@ -168,9 +169,9 @@ impl<H: Handler> Virtqueue<H> {
         // SAFETY: There are at least as many entries in `list`.
         unsafe { bindings::sg_init_table(list.as_mut_ptr(), blocks.len() as u32) };
         for (entry, block) in list.iter_mut().zip(blocks) {
-            // SAFETY: `entry` is initialised. The block owns its pages, and the payload, which nobody
-            // accesses, the block. CAST: A block has at most `2^MAX_ORDER` pages, which is far less
-            // than 4 GiB.
+            // SAFETY: `entry` is initialised. The block owns its pages, and the payload, which
+            // nobody accesses, the block. CAST: A block has at most `2^MAX_ORDER` pages, which is
+            // far less than 4 GiB.
             unsafe { bindings::sg_set_page(entry, block.as_page(), block.size_bytes() as u32, 0) };
         }
         // SAFETY: The safety requirements are those of this function. The list is initialised and
@@ -180,8 +181,8 @@ impl<H: Handler> Virtqueue<H> {
 
     /// # Safety
     ///
-    /// As for [`Self::add_raw`]; besides, `blocks` must be null or an initialised list of memory that
-    /// nobody uses until the request was taken from `vq` again.
+    /// As for [`Self::add_raw`]; besides, `blocks` must be null or an initialised list of memory
+    /// that nobody uses until the request was taken from `vq` again.
     unsafe fn add_elements(
         vq: NonNull<bindings::virtqueue>,
         raw: *mut Request<H::Out, H::In, H::Payload>,
@@ -192,11 +193,13 @@ impl<H: Handler> Virtqueue<H> {
         let mut lists: [*mut bindings::scatterlist; 3] = [core::ptr::null_mut(); 3];
         let mut counts = [0; 2];
 
-        // SAFETY: `raw` is valid by the safety requirements, and nobody accesses it during the call.
+        // SAFETY: `raw` is valid by the safety requirements, and nobody accesses it during the
+        // call.
         let output_bytes = unsafe { H::output_bytes(&(*raw).payload) }.min(size_of::<H::Out>());
         if output_bytes > 0 {
             // SAFETY: `raw` is valid by the safety requirements, so the field is on the heap; the
-            // size is at most that of the field. CAST: `kmalloc()` memory is far smaller than 4 GiB.
+            // size is at most that of the field. CAST: `kmalloc()` memory is far smaller than 4
+            // GiB.
             unsafe {
                 bindings::sg_init_one(
                     &mut output,

@@ -83,8 +83,9 @@ impl Drop for Queues {
 ///
 /// # Invariants
 ///
-/// The `priv` field of the device is null or comes from [`KBox::into_raw`] on a `Queues`. Its members
-/// are attached to the virtqueues of the device, in order of their indices, or the device has none.
+/// The `priv` field of the device is null or comes from [`KBox::into_raw`] on a `Queues`. Its
+/// members are attached to the virtqueues of the device, in order of their indices, or the device
+/// has none.
 pub struct QueueSet<'a> {
     vdev: &'a Device<device::Bound>,
 }
@@ -129,7 +130,8 @@ impl Drop for QueueSet<'_> {
 ///
 /// # Errors
 ///
-/// As for [`QueueSet::find`]. Then the transport has no virtqueues, or [`shutdown`] takes them down.
+/// As for [`QueueSet::find`]. Then the transport has no virtqueues, or [`shutdown`] takes them
+/// down.
 fn connect<Ctx: device::DeviceContext>(vdev: &Device<Ctx>) -> Result {
     let raw = vdev.as_raw();
     // SAFETY: `raw` is valid; `priv` belongs to this module, and is changed only by a probe, a

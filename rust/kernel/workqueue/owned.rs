@@ -14,9 +14,10 @@ use core::{
 
 /// A work queue whose items run one after the other, on any CPU.
 ///
-/// When it is dropped, it waits until all items have run, also those that they enqueue meanwhile. So
-/// a module that drops its queue before it goes away leaves no work behind. It must not be dropped by
-/// one of its items, which would wait for itself, and items that are delayed are not waited for.
+/// When it is dropped, it waits until all items have run, also those that they enqueue meanwhile.
+/// So a module that drops its queue before it goes away leaves no work behind. It must not be
+/// dropped by one of its items, which would wait for itself, and items that are delayed are not
+/// waited for.
 ///
 /// # Examples
 ///

@@ -425,7 +425,7 @@ fn ranges_of_a_saved_system_are_kept(context: &Context) -> Result<()> {
         ensure!(guest.cmm_counter("refused_pages")? > 0);
         let held = guest.vm_number("cmm_pages")? * PAGE;
         ensure!(
-            (GUEST / 8..=GUEST / 4).contains(&held),
+            (GUEST / 16..=GUEST / 4).contains(&held),
             "{} MiB are held",
             held / MIB
         );
