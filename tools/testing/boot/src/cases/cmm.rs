@@ -45,8 +45,8 @@ const PAGE: u64 = 4096;
 const BLOCKS: &str = "/sys/devices/system/memory";
 
 /// How long the guest may take for what needs no retry, and for what does.
-const SOON: Duration = Duration::from_secs(60);
-const LATER: Duration = Duration::from_secs(240);
+const SOON: Duration = Duration::from_secs(200);
+const LATER: Duration = Duration::from_secs(600);
 
 /// How long the host's memory may take to follow what the guest says.
 const AT_ONCE: Duration = Duration::from_secs(1);
