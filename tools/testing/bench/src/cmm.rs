@@ -85,20 +85,10 @@ pub(crate) fn run(options: &Options, baremetal: &Path, check: bool) -> Result<()
         host: Host::examine(&host.qemu, host.accel, &paths.kernel.image())?,
         results: figures(ours, peer, &limit),
     };
-    print!("\n{}", report.table());
-    println!(
-        "\n{SHRINK_MIB} MiB of {GUEST_MIB} MiB; the time is that from the host's command until the device says so"
+    let remark = format!(
+        "{SHRINK_MIB} MiB of {GUEST_MIB} MiB; the time is that from the host's command until the device says so"
     );
-    let path = paths.output.join("cmm.json");
-    report.write(&path)?;
-    println!("written to {}", path.display());
-    let missed = report.missed();
-    ensure!(
-        !check || missed.is_empty(),
-        "these figures miss their bars: {}",
-        missed.join(", ")
-    );
-    Ok(())
+    report.publish(&paths.output, &remark, check)
 }
 
 fn figures(ours: &Rates, peer: &Rates, limit: &[f64]) -> Vec<Figure> {

@@ -2,7 +2,6 @@
 
 //! The benchmark of the segment driver.
 
-use anyhow::ensure;
 use anyhow::Result;
 use onecopy_machine::accel;
 use onecopy_machine::Qemu;
@@ -56,19 +55,9 @@ pub(crate) fn run(options: &Options, check: bool) -> Result<()> {
         host: Host::examine(&qemu, accel, &paths.kernel.image())?,
         results,
     };
-    print!("\n{}", report.table());
-    println!("\npeer: {PEER}, in the same guest; instructions counted under -icount shift=0");
-    let path = paths.output.join("dcss.json");
-    report.write(&path)?;
-    println!("written to {}", path.display());
-
-    let missed = report.missed();
-    ensure!(
-        !check || missed.is_empty(),
-        "these figures miss their bars: {}",
-        missed.join(", ")
-    );
-    Ok(())
+    let remark =
+        format!("peer: {PEER}, in the same guest; instructions counted under -icount shift=0");
+    report.publish(&paths.output, &remark, check)
 }
 
 fn save_root(paths: &Paths) -> Result<Image> {

@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::Path;
 
+use anyhow::ensure;
 use anyhow::Context;
 use anyhow::Result;
 use serde::Serialize;
@@ -179,8 +180,28 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// Prints the table with a remark below it, and writes the file to the directory `output`.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written, or, with `check`, a figure misses its bar.
+    pub(crate) fn publish(&self, output: &Path, remark: &str, check: bool) -> Result<()> {
+        println!("\n{}\n{remark}", self.table());
+        let path = output.join(format!("{}.json", self.bench));
+        self.write(&path)?;
+        println!("written to {}", path.display());
+
+        let missed = self.missed();
+        ensure!(
+            !check || missed.is_empty(),
+            "these figures miss their bars: {}",
+            missed.join(", ")
+        );
+        Ok(())
+    }
+
     /// Returns the table.
-    pub(crate) fn table(&self) -> String {
+    fn table(&self) -> String {
         let mut table = Table::new(2);
         table.row([
             "result", "unit", "ours", "peer", "ratio", "min..max", "bar", "",
@@ -192,14 +213,14 @@ impl Report {
     }
 
     /// Writes the file.
-    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+    fn write(&self, path: &Path) -> Result<()> {
         let mut text = serde_json::to_string_pretty(self)?;
         text.push('\n');
         fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// Returns the names of the figures that miss their bars.
-    pub(crate) fn missed(&self) -> Vec<&'static str> {
+    fn missed(&self) -> Vec<&'static str> {
         let missed = self.results.iter().filter(|figure| !figure.is_met());
         missed.map(|figure| figure.name).collect()
     }
