@@ -96,9 +96,7 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
             (*vdrv.get()).id_table = T::ID_TABLE.as_ptr();
             (*vdrv.get()).feature_table = T::FEATURES.as_ptr();
             (*vdrv.get()).feature_table_size = feature_count;
-            if T::HAS_CONFIG_CHANGED {
-                (*vdrv.get()).config_changed = Some(Self::config_changed_callback);
-            }
+            (*vdrv.get()).config_changed = Some(Self::config_changed_callback);
             if T::HAS_FREEZE {
                 (*vdrv.get()).freeze = Some(Self::freeze_callback);
                 (*vdrv.get()).restore = Some(Self::restore_callback);
@@ -167,6 +165,9 @@ impl<T: Driver> Adapter<T> {
         // `Pin<KBox<T::Data<'_>>>`.
         let data = unsafe { vdev.as_ref().drvdata_borrow::<T::Data<'_>>() };
 
+        if vdev.has_status(bindings::VIRTIO_CONFIG_S_NEEDS_RESET) {
+            queue_set::give_up(vdev);
+        }
         T::config_changed(vdev, data);
     }
 
@@ -328,9 +329,11 @@ pub trait Driver {
         let _ = (vdev, this);
     }
 
-    /// The device changed its configuration space.
+    /// The device changed its configuration space, or needs a reset.
     ///
-    /// May be called in interrupt context, so it must not sleep.
+    /// May be called in interrupt context, so it must not sleep. If the device needs a reset (virtio
+    /// specification, "Device Status Field") all queues are broken by then, see
+    /// [`Virtqueue::is_broken`], and their handlers were called: what a driver waits for will not come.
     fn config_changed<'bound>(vdev: &'bound Device<device::Bound>, this: Pin<&Self::Data<'bound>>) {
         let _ = (vdev, this);
     }
@@ -402,7 +405,7 @@ impl Device<device::Core<'_>> {
 impl<Ctx: device::DeviceContext> Device<Ctx> {
     /// Sets the status bit that lets the device use its queues, if it is not set.
     fn set_ready(&self) {
-        if self.is_ready() {
+        if self.has_status(bindings::VIRTIO_CONFIG_S_DRIVER_OK) {
             return;
         }
         // SAFETY: By the type invariant `self.as_raw()` is valid, and a device that is being
@@ -410,15 +413,15 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
         unsafe { bindings::virtio_device_ready(self.as_raw()) }
     }
 
-    fn is_ready(&self) -> bool {
+    fn has_status(&self, bit: u32) -> bool {
         // SAFETY: By the type invariant `self.as_raw()` is valid, and a device that is being
-        // probed has a transport whose operations are valid.
+        // probed or bound has a transport whose operations are valid.
         let get_status = unsafe { (*(*self.as_raw()).config).get_status };
 
         get_status.is_some_and(|get_status| {
             // SAFETY: `get_status` is the operation of the transport of this very device.
             let status = unsafe { get_status(self.as_raw()) };
-            u32::from(status) & bindings::VIRTIO_CONFIG_S_DRIVER_OK != 0
+            u32::from(status) & bit != 0
         })
     }
 }

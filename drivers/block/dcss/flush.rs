@@ -56,6 +56,9 @@ impl Handler for FlushHandler {
             *self.0.request.lock() = Some(answer);
             self.0.answered.complete_all();
         }
+        if queue.is_broken() {
+            self.0.answered.complete_all();
+        }
     }
 }
 

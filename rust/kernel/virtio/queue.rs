@@ -339,6 +339,13 @@ unsafe impl<H: Handler> AnyQueue for Virtqueue<H> {
     fn interrupt(&self) {
         self.handler.used(self);
     }
+
+    fn give_up(&self) {
+        if let Some(vq) = self.state.lock().vq() {
+            // SAFETY: The virtqueue is valid and locked by the type invariants.
+            unsafe { bindings::__virtqueue_break(vq.as_ptr()) };
+        }
+    }
 }
 
 #[cfg(CONFIG_RUST_VIRTIO_KUNIT_TEST)]

@@ -47,6 +47,9 @@ pub unsafe trait AnyQueue: private::Sealed + Send + Sync {
 
     /// The device used a request.
     fn interrupt(&self);
+
+    /// Marks the queue as broken.
+    fn give_up(&self);
 }
 
 /// What `virtio_device::priv` points to while a [`QueueSet`] exists.
@@ -213,6 +216,19 @@ fn delete<Ctx: device::DeviceContext>(vdev: &Device<Ctx>) {
         // SAFETY: `del_vqs` is the operation of the transport of this very device, which is reset;
         // no `AnyQueue` uses the virtqueues anymore.
         unsafe { del_vqs(raw) };
+    }
+}
+
+/// Breaks the queues of a device that needs a reset, and calls their handlers: what they wait for
+/// will not come.
+pub(super) fn give_up(vdev: &Device<device::Bound>) {
+    // SAFETY: `vdev` is valid; `priv` belongs to this module, and is cleared only after the
+    // configuration interrupt, in which this is called, was disabled.
+    if let Some(queues) = unsafe { (*vdev.as_raw()).priv_.cast::<Queues>().as_ref() } {
+        for queue in &queues.0 {
+            queue.give_up();
+            queue.interrupt();
+        }
     }
 }
 
