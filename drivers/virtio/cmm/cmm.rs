@@ -50,5 +50,9 @@ kernel::module_virtio_driver! {
             default: kernel::module_param::StringParam::EMPTY,
             description: "Memory that is never given to the host: START-END[,...], hexadecimal",
         },
+        tell_host: bool {
+            default: false,
+            description: "Tell the host of small blocks that come back, even if it need not know",
+        },
     },
 }

@@ -39,6 +39,8 @@ counters! {
     reported_blocks,
     /// Pages that the host took, one number each, through the inflate queue.
     inflated_pages,
+    /// Pages that the host was told of, through the deflate queue, when they came back.
+    deflated_pages,
     /// Pages that came back because the target is lower.
     returned_pages,
     /// How often the out-of-memory handler was called while the balloon had something.

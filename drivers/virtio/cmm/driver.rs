@@ -218,7 +218,8 @@ fn release(vdev: &virtio::Device<Bound>) -> Result<Release> {
         inflate: Channel::numbering(c"inflate")?,
         deflate: Channel::numbering(c"deflate")?,
         reporting,
-        must_tell: vdev.has_feature(VIRTIO_BALLOON_F_MUST_TELL_HOST),
+        must_tell: vdev.has_feature(VIRTIO_BALLOON_F_MUST_TELL_HOST)
+            || *module_parameters::tell_host.value_ref(),
     })
 }
 

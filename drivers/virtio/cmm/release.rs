@@ -45,7 +45,7 @@ pub(crate) struct Release {
     pub(crate) deflate: Channel<Numbering>,
     /// Present if the device offers free page reporting.
     pub(crate) reporting: Option<Channel<Reporting>>,
-    /// The host must be told before pages are used again.
+    /// The host must, or is to, be told before pages are used again.
     pub(crate) must_tell: bool,
 }
 
@@ -95,12 +95,13 @@ impl Release {
         inflated.and(reported)
     }
 
-    /// Returns `blocks` to the guest; the host is told before if it must be.
+    /// Returns `blocks` to the guest; the host is told before if it must be, and still answers.
+    /// Returns the number of pages that it was told of.
     ///
     /// Errors are those of [`Channel::send`]; the pages are the guest's all the same.
-    pub(crate) fn take_back(&mut self, mut blocks: PageBlockList) -> Result {
-        if !self.must_tell {
-            return Ok(());
+    pub(crate) fn take_back(&mut self, mut blocks: PageBlockList) -> Result<u64> {
+        if !self.must_tell || self.is_stuck() {
+            return Ok(0);
         }
         let mut told = PageBlockList::new();
 
@@ -110,7 +111,8 @@ impl Release {
                 self.deflate.send(block, &mut told)?;
             }
         }
-        self.deflate.finish(&mut told)
+        self.deflate.finish(&mut told)?;
+        Ok(told.pages() as u64)
     }
 
     /// Returns whether the host has pages that it is not done with.

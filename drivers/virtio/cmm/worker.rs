@@ -164,10 +164,15 @@ impl Worker {
     fn empty(&mut self) {
         let blocks = self.balloon.with(|state| state.pools.remove_all());
 
-        if let Err(error) = self.release.take_back(blocks) {
-            self.complain(error);
-        }
+        self.take_back(blocks);
         self.write_actual();
+    }
+
+    fn take_back(&mut self, blocks: PageBlockList) {
+        match self.release.take_back(blocks) {
+            Ok(told) => self.balloon.counters.deflated_pages.add(told),
+            Err(error) => self.complain(error),
+        }
     }
 
     /// Does one thing, and returns how long to sleep before the next, in milliseconds.
@@ -251,9 +256,7 @@ impl Worker {
             .counters
             .returned_pages
             .add(blocks.pages() as u64);
-        if let Err(error) = self.release.take_back(blocks) {
-            self.complain(error);
-        }
+        self.take_back(blocks);
     }
 
     /// Takes pages if it is time for that, and returns how long to sleep.
