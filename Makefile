@@ -14,7 +14,7 @@ DEMO_CONFIG := $(CONFIGS)/onecopy_guest.config $(CONFIGS)/onecopy_demo.config
 DEBUG_CONFIG := $(DEMO_CONFIG) $(CONFIGS)/onecopy_debug.config
 CARGO_RUN := cargo run --quiet --release --locked --manifest-path $(CARGO_DIR)/Cargo.toml
 
-.PHONY: help setup fetch overlay kernel kernel-module kernel-debug tools root kunit boot-test baremetal balloon-contract bench-cmm bench-dcss demo check \
+.PHONY: help setup fetch overlay kernel kernel-module kernel-debug tools root stress kunit boot-test baremetal balloon-contract bench-cmm bench-dcss demo check \
 	fuzz export rustfmt clean distclean
 
 help: ## Shows this list
@@ -50,10 +50,13 @@ tools: setup ## Builds the onecopy command and the test programs
 root: setup ## Makes the Debian root of the demo in build/root/debian
 	@scripts/mkroot
 
+stress: setup ## Puts stress-ng, for guests of the boot tests, into build/root/stress
+	@scripts/mkstress
+
 kunit: kernel-debug tools ## Runs the KUnit suites and the doctests of the abstractions under QEMU
 	$(CARGO_RUN) -p onecopy-boot --bin kunit -- --kernel-dir build/kernel-debug
 
-boot-test: kernel-module kernel-debug tools root ## Boots guests under QEMU and tests the drivers
+boot-test: kernel-module kernel-debug tools stress ## Boots guests under QEMU and tests the drivers
 	$(CARGO_RUN) -p onecopy-boot --bin onecopy-boot
 
 bench-dcss: kernel tools root ## Measures dcss against C drivers; writes build/bench/dcss.json (BENCH_FLAGS=--check)
