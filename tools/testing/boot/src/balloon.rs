@@ -23,7 +23,7 @@ pub const CMM: &str = "cmm";
 pub const VIRTIO_BALLOON: &str = "virtio_balloon";
 
 /// The id of the device.
-const ID: &str = "balloon0";
+pub const ID: &str = "balloon0";
 
 /// Where QEMU has the object of the device.
 pub const OBJECT: &str = "/machine/peripheral/balloon0";

@@ -4,6 +4,8 @@
 
 mod attach;
 mod cmm;
+mod cmm_faults;
+mod cmm_stress;
 mod concurrency;
 mod contents;
 mod devices;
@@ -91,6 +93,8 @@ pub(crate) fn all() -> Vec<Case> {
     [
         attach::CASES,
         cmm::CASES,
+        cmm_faults::CASES,
+        cmm_stress::CASES,
         concurrency::CASES,
         contents::CASES,
         devices::CASES,

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use anyhow::anyhow;
+use anyhow::ensure;
 use anyhow::Context as _;
 use anyhow::Result;
 use onecopy_boot::space::SpaceFile;
@@ -33,6 +34,10 @@ pub(crate) const PROGRAMS: &str = "ROOT";
 pub(crate) const LARGE_FILE: &str = "data/large";
 pub(crate) const LARGE_BYTES: u64 = 16 * MIB;
 
+/// The segment of [`Context::stress`], and where `make stress` puts what is in it.
+pub(crate) const STRESS: &str = "STRESS";
+const STRESS_TREE: &str = "build/root/stress";
+
 /// A kernel, and what guests on it need.
 #[derive(Debug)]
 pub(crate) struct Context {
@@ -41,6 +46,7 @@ pub(crate) struct Context {
     directory: TempDir,
     programs: Shared<SpaceFile>,
     bad_directories: Shared<Evidence>,
+    stress: Shared<SpaceFile>,
 }
 
 /// What the first case that needs it makes for all.
@@ -55,6 +61,7 @@ impl Context {
             directory,
             programs: OnceLock::new(),
             bad_directories: OnceLock::new(),
+            stress: OnceLock::new(),
         })
     }
 
@@ -87,11 +94,20 @@ impl Context {
         options: &Options,
         body: impl FnOnce(&mut Guest) -> Result<()>,
     ) -> Result<()> {
+        self.running_guest(options, body)?.finish().map(drop)
+    }
+
+    /// Like [`Self::guest`], for one that cannot switch itself off: it still runs afterwards.
+    pub(crate) fn running_guest(
+        &self,
+        options: &Options,
+        body: impl FnOnce(&mut Guest) -> Result<()>,
+    ) -> Result<Guest> {
         let mut guest = self.start(options)?;
         let leaks = options.watch_leaks && self.kernel.has("DEBUG_KMEMLEAK");
         let result = body(&mut guest).and_then(|()| guest.check(leaks));
         result.map_err(|error| anyhow!("{error:#}\n{}", guest.last_words()))?;
-        guest.finish().map(drop)
+        Ok(guest)
     }
 
     /// Returns a segment space with one segment: an EROFS image from which a guest can boot.
@@ -101,6 +117,16 @@ impl Context {
         let made = self
             .programs
             .get_or_init(|| self.make_programs().map_err(|e| format!("{e:#}")));
+        made.clone().map_err(|error| anyhow!(error))
+    }
+
+    /// Returns a segment space with one segment: an EROFS image with stress-ng and its libraries.
+    ///
+    /// All test cases share it.
+    pub(crate) fn stress(&self) -> Result<SpaceFile> {
+        let made = self
+            .stress
+            .get_or_init(|| self.make_stress().map_err(|e| format!("{e:#}")));
         made.clone().map_err(|error| anyhow!(error))
     }
 
@@ -123,13 +149,26 @@ impl Context {
         fs::write(root.join(LARGE_FILE), large)?;
         fs::write(root.join("data/small"), "small\n")?;
 
+        self.save("PROGRAMS", PROGRAMS, root)
+    }
+
+    fn make_stress(&self) -> Result<SpaceFile> {
+        let tree = Path::new(STRESS_TREE);
+        ensure!(
+            tree.exists(),
+            "{STRESS_TREE} is missing: run \"make stress\", and the tests from the top of the tree"
+        );
+        self.save("STRESS", STRESS, tree.to_owned())
+    }
+
+    fn save(&self, space: &str, segment: &str, root: PathBuf) -> Result<SpaceFile> {
         let member = MemberSource {
-            name: Name::new(PROGRAMS.as_bytes())?,
+            name: Name::new(segment.as_bytes())?,
             kind: SegmentType::Sr,
             content: MemberContent::Directory(root),
         };
         let store = Store::open(self.directory.path().join("store"));
-        let builder = SpaceBuilder::new(Name::new(b"PROGRAMS")?).member(member);
+        let builder = SpaceBuilder::new(Name::new(space.as_bytes())?).member(member);
         let space = builder.save(&store, &mut |_| ())?;
         Ok(SpaceFile {
             path: space.path().to_owned(),

@@ -6,6 +6,7 @@
 mod attach;
 mod hog;
 mod open;
+mod suspend;
 mod touch;
 
 use std::ffi::OsString;
@@ -34,6 +35,7 @@ const TABLE: &[(&str, Applet)] = &[
     ("hold-memory", hog::hold),
     ("fragment-memory", hog::fragment),
     ("attach-count", attach::attach_count),
+    ("suspend", suspend::suspend),
 ];
 
 /// Does what the first argument names.

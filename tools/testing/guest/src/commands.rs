@@ -15,6 +15,7 @@ mod modules;
 mod mounts;
 mod processes;
 mod system;
+mod virtio;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -57,6 +58,7 @@ const TABLE: &[&[Command]] = &[
     mounts::COMMANDS,
     processes::COMMANDS,
     system::COMMANDS,
+    virtio::COMMANDS,
 ];
 
 const HELP: Command = Command {

@@ -4,6 +4,7 @@
 
 use std::env;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::ensure;
@@ -44,6 +45,25 @@ fn page(first: u8, number: usize) -> Vec<u8> {
     page
 }
 
+/// Makes an image of a file system without journal, with the files of a directory.
+pub(super) fn format(image: &Path, size_bytes: u64, root: &Path) -> Result<()> {
+    // Administration tools are not on every user's PATH.
+    let path = env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
+    let made = Command::new("mkfs.ext4")
+        .env("PATH", path)
+        .args(["-q", "-b", "4096", "-O", "^has_journal", "-d"])
+        .args([root, image])
+        .arg(format!("{}k", size_bytes >> 10))
+        .output()
+        .context("mkfs.ext4")?;
+    ensure!(
+        made.status.success(),
+        "mkfs.ext4: {}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    Ok(())
+}
+
 /// Makes a segment space with a file system without journal that holds the file.
 fn space(context: &Context) -> Result<(tempfile::TempDir, SpaceFile)> {
     let directory = context.directory()?;
@@ -53,20 +73,7 @@ fn space(context: &Context) -> Result<(tempfile::TempDir, SpaceFile)> {
     fs::write(root.join("file"), file)?;
     fs::write(root.join("empty"), "")?;
     let image = directory.path().join("image");
-    // Administration tools are not on every user's PATH.
-    let path = env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
-    let made = Command::new("mkfs.ext4")
-        .env("PATH", path)
-        .args(["-q", "-b", "4096", "-O", "^has_journal", "-d"])
-        .args([&root, &image])
-        .arg(format!("{}k", SEGMENT_BYTES >> 10))
-        .output()
-        .context("mkfs.ext4")?;
-    ensure!(
-        made.status.success(),
-        "mkfs.ext4: {}",
-        String::from_utf8_lossy(&made.stderr)
-    );
+    format(&image, SEGMENT_BYTES, &root)?;
     let space = Layout::new("S").member(SEGMENT, SegmentType::Ew, SEGMENT_BYTES);
     let space = space.write(directory.path())?;
     space.overwrite(SEGMENT, &fs::read(&image)?)?;

@@ -11,6 +11,7 @@ use onecopy_machine::accel;
 use onecopy_machine::options;
 use onecopy_machine::options::Accel;
 use onecopy_machine::Config;
+use onecopy_machine::Disk;
 use onecopy_machine::Qemu;
 
 use crate::kernel::Kernel;
@@ -53,6 +54,8 @@ pub struct Options {
     pub no_initramfs: bool,
     /// Room for memory devices that are plugged later, in bytes.
     pub hotplug_bytes: u64,
+    /// Disk images that the guest may write to.
+    pub disks: Vec<PathBuf>,
     /// More `-device` arguments.
     pub qemu_devices: Vec<options::Params>,
 }
@@ -177,6 +180,14 @@ pub(super) fn config(
     for device in &options.devices {
         add_pmem(&mut config, device);
     }
+    config.disks = options
+        .disks
+        .iter()
+        .map(|path| Disk {
+            path: path.clone(),
+            read_only: false,
+        })
+        .collect();
     for device in &options.qemu_devices {
         config.add(&options::Device(device.clone()));
     }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Programs: `exec`, `spawn`, `poll`, `stop`, and `applet`, which executes our own.
+//! Programs: `exec`, `spawn`, `poll`, `interrupt`, `stop`, and `applet`, which executes our own.
 
 use std::ffi::OsString;
+use std::io;
 use std::io::BufRead;
 use std::io::BufReader;
 use std::io::Read;
@@ -12,6 +13,10 @@ use std::process::ChildStdout;
 use std::process::Command as Program;
 use std::process::ExitStatus;
 use std::process::Stdio;
+
+use rustix::process::kill_process;
+use rustix::process::Pid;
+use rustix::process::Signal;
 
 use super::Arguments;
 use super::Command;
@@ -45,6 +50,11 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "poll",
         arguments: "SLOT",
         run: poll,
+    },
+    Command {
+        name: "interrupt",
+        arguments: "SLOT",
+        run: interrupt,
     },
     Command {
         name: "stop",
@@ -130,6 +140,15 @@ fn poll(session: &mut Session, arguments: &mut Arguments, _lines: &mut Lines<'_>
         .child
         .try_wait()?
         .map_or_else(|| "running".to_owned(), ended))
+}
+
+/// Sends a program the signal of Ctrl+C.
+fn interrupt(session: &mut Session, arguments: &mut Arguments, _lines: &mut Lines<'_>) -> Result {
+    let slot = arguments.word()?;
+    let running = session.running.get(&slot);
+    let running = running.ok_or_else(|| Failure::other(format!("no program {slot}")))?;
+    kill_process(Pid::from_child(&running.child), Signal::INT).map_err(io::Error::from)?;
+    Ok(String::new())
 }
 
 /// Closes the input of a program, which asks ours to end, and waits for its end.

@@ -65,6 +65,11 @@ command!(Quit, "quit", IgnoredAny);
 pub struct SystemPowerdown {}
 command!(SystemPowerdown, "system_powerdown", IgnoredAny);
 
+/// Wakes a guest that has suspended itself to RAM.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct SystemWakeup {}
+command!(SystemWakeup, "system_wakeup", IgnoredAny);
+
 /// Asks for QEMU's version.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct QueryVersion {}
@@ -105,6 +110,14 @@ pub struct DeviceAdd {
     pub properties: Map<String, Value>,
 }
 command!(DeviceAdd, "device_add", IgnoredAny);
+
+/// Unplugs a device; the guest has to agree, and may take its time.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeviceDel {
+    /// Device id.
+    pub id: String,
+}
+command!(DeviceDel, "device_del", IgnoredAny);
 
 /// Creates a back end object.
 #[derive(Debug, Clone, Serialize)]
