@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::ensure;
+use anyhow::Context as _;
 use anyhow::Result;
 use onecopy_boot::balloon;
 use onecopy_boot::dcss::node;
@@ -121,7 +122,11 @@ fn shrink_at_random(guest: &mut Guest, size: u64) -> Result<()> {
 /// Without the driver all pages are the guest's again.
 fn nothing_is_left_behind(context: &Context, guest: &mut Guest, size: u64) -> Result<()> {
     if context.kernel().has("VIRTIO_CMM") {
-        guest.write("/sys/bus/virtio/drivers/cmm/unbind", "virtio0")?;
+        let driver = "/sys/bus/virtio/drivers/cmm";
+        let entries = guest.run("ls", &[driver])?.lines;
+        let device = entries.iter().find(|entry| entry.starts_with("virtio"));
+        let device = device.context("no device is bound")?;
+        guest.write(&format!("{driver}/unbind"), device)?;
     } else {
         guest.run("rmmod", &[balloon::CMM])?;
     }
