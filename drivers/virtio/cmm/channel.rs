@@ -2,20 +2,14 @@
 
 //! Ways for blocks of pages to the host: batches of blocks that travel through a virtqueue.
 
+use crate::answers::Answers;
 use kernel::{
     mm::page_block::{
         PageBlock,
         PageBlockList, //
     },
     prelude::*,
-    sync::{
-        Arc,
-        Completion, //
-    },
-    time::{
-        msecs_to_jiffies,
-        Msecs, //
-    },
+    sync::Arc,
     virtio::{
         Handler,
         Request,
@@ -24,9 +18,6 @@ use kernel::{
         MAX_BLOCKS, //
     }, //
 };
-
-/// How long the host may take for a batch.
-const HOST_TIMEOUT_MS: Msecs = 30_000;
 
 /// How many requests a channel has.
 ///
@@ -53,7 +44,7 @@ pub(crate) trait Carrier: Handler {
 }
 
 /// The handler of the reporting queue: each block is an element that the host discards.
-pub(crate) struct Reporting(Arc<Completion>);
+pub(crate) struct Reporting(Arc<Answers>);
 
 impl Handler for Reporting {
     type Out = ();
@@ -65,7 +56,7 @@ impl Handler for Reporting {
     }
 
     fn used(&self, _queue: &Virtqueue<Self>) {
-        self.0.complete_all();
+        self.0.arrived();
     }
 }
 
@@ -96,7 +87,7 @@ impl Carrier for Reporting {
 }
 
 /// The handler of the inflate and the deflate queue: the host is told the number of each page.
-pub(crate) struct Numbering(Arc<Completion>);
+pub(crate) struct Numbering(Arc<Answers>);
 
 /// Blocks, and how many numbers they take.
 #[derive(Default)]
@@ -115,7 +106,7 @@ impl Handler for Numbering {
     }
 
     fn used(&self, _queue: &Virtqueue<Self>) {
-        self.0.complete_all();
+        self.0.arrived();
     }
 }
 
@@ -154,7 +145,7 @@ impl Carrier for Numbering {
 /// A virtqueue and its requests. Only one thread uses it.
 pub(crate) struct Channel<H: Carrier> {
     queue: Arc<Virtqueue<H>>,
-    answered: Arc<Completion>,
+    answers: Arc<Answers>,
     /// The request that is being filled.
     open: Option<RequestOf<H>>,
     idle: KVec<RequestOf<H>>,
@@ -163,22 +154,20 @@ pub(crate) struct Channel<H: Carrier> {
 
 impl Channel<Reporting> {
     /// Makes a reporting queue that no device knows yet.
-    pub(crate) fn reporting() -> Result<Self> {
-        Self::new(c"reporting", Reporting)
+    pub(crate) fn reporting(answers: &Arc<Answers>) -> Result<Self> {
+        Self::new(c"reporting", Reporting(answers.clone()), answers.clone())
     }
 }
 
 impl Channel<Numbering> {
     /// Makes an inflate or deflate queue that no device knows yet.
-    pub(crate) fn numbering(name: &'static CStr) -> Result<Self> {
-        Self::new(name, Numbering)
+    pub(crate) fn numbering(name: &'static CStr, answers: &Arc<Answers>) -> Result<Self> {
+        Self::new(name, Numbering(answers.clone()), answers.clone())
     }
 }
 
 impl<H: Carrier> Channel<H> {
-    fn new(name: &'static CStr, handler: impl FnOnce(Arc<Completion>) -> H) -> Result<Self> {
-        let answered = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
-        let handler = handler(answered.clone());
+    fn new(name: &'static CStr, handler: H, answers: Arc<Answers>) -> Result<Self> {
         let queue = Arc::pin_init(Virtqueue::new(name, handler), GFP_KERNEL)?;
         let mut idle = KVec::with_capacity(REQUESTS, GFP_KERNEL)?;
         for _ in 0..REQUESTS {
@@ -187,7 +176,7 @@ impl<H: Carrier> Channel<H> {
 
         Ok(Self {
             queue,
-            answered,
+            answers,
             open: None,
             idle,
             in_flight: 0,
@@ -204,14 +193,19 @@ impl<H: Carrier> Channel<H> {
     /// Returns `ENOMEM` if there is no memory for new requests.
     pub(crate) fn restart(&mut self) -> Result {
         self.in_flight = 0;
-        if let Some(mut request) = self.open.take() {
-            H::unload(&mut request, &mut PageBlockList::new());
-            self.put_back(request);
-        }
+        self.cancel();
         while self.idle.len() < REQUESTS {
             self.idle.push(H::request()?, GFP_KERNEL)?;
         }
         Ok(())
+    }
+
+    /// Frees what was not sent yet.
+    pub(crate) fn cancel(&mut self) {
+        if let Some(mut request) = self.open.take() {
+            H::unload(&mut request, &mut PageBlockList::new());
+            self.put_back(request);
+        }
     }
 
     /// Sends `block`, perhaps not before more have come. What the host is done with goes to `done`.
@@ -297,23 +291,21 @@ impl<H: Carrier> Channel<H> {
 
     /// Waits until the host is done with at least one request.
     fn wait(&mut self, done: &mut PageBlockList) -> Result {
-        loop {
-            self.answered.reinit();
+        let answers = self.answers.clone();
+
+        answers.wait(|| {
             if self.collect(done) > 0 {
-                return Ok(());
+                return Ok(Some(()));
             }
             if self.queue.is_broken() {
                 return Err(EIO);
             }
-            let timeout = msecs_to_jiffies(HOST_TIMEOUT_MS);
-            if self.answered.wait_for_completion_timeout(timeout).is_none() {
-                return Err(ETIMEDOUT);
-            }
-        }
+            Ok(None)
+        })
     }
 
     /// Takes back what the host is done with, and returns how many requests that were.
-    fn collect(&mut self, done: &mut PageBlockList) -> usize {
+    pub(crate) fn collect(&mut self, done: &mut PageBlockList) -> usize {
         let mut count = 0;
 
         while let Some((mut request, _)) = self.queue.pop() {

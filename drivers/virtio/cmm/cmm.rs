@@ -9,12 +9,13 @@
 //!
 //! - [`target`], [`reuse`], [`ranges`], [`report`], [`options`]: pure logic.
 //! - [`pools`], [`source`]: which pages are held, and where they come from.
-//! - [`channel`], [`release`], [`statistics`]: the queues.
+//! - [`channel`], [`release`], [`answers`], [`statistics`]: the queues.
 //! - [`balloon`], [`worker`]: the state that all share, and the thread that changes it.
 //! - [`driver`], [`sysctl`], [`counters`]: the virtio driver and the interface to user space.
 //!
 //! See `Documentation/mm/cmm.rst`.
 
+mod answers;
 mod balloon;
 mod channel;
 mod counters;

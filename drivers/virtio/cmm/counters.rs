@@ -43,6 +43,10 @@ counters! {
     deflated_pages,
     /// Pages that came back because the target is lower.
     returned_pages,
+    /// How long taking pages took, in microseconds.
+    take_us,
+    /// How long returning them took.
+    return_us,
     /// How often the out-of-memory handler was called while the balloon had something.
     oom_calls,
     /// Pages that it gave back.
@@ -103,6 +107,15 @@ impl Counters {
     }
 }
 
+/// Returns the rate at which pages went, in MiB/s; 0 if that took no time.
+fn mib_per_s(pages: u64, us: u64) -> u64 {
+    // 256 pages are a mebibyte.
+    pages
+        .saturating_mul(1_000_000 / 64)
+        .checked_div(us.saturating_mul(256 / 64))
+        .unwrap_or(0)
+}
+
 /// The file with the counters of a balloon.
 pub(crate) struct Shown(pub(crate) Arc<crate::balloon::Balloon>);
 
@@ -110,8 +123,33 @@ impl Writer for Shown {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let held = self.0.held();
 
-        self.0.counters.write(f)?;
+        let counters = &self.0.counters;
+        let taken = counters.reported_pages.get() + counters.inflated_pages.get();
+        let returned = counters.returned_pages.get();
+
+        counters.write(f)?;
+        for (name, pages, us) in [
+            ("take", taken, &counters.take_us),
+            ("return", returned, &counters.return_us),
+        ] {
+            writeln!(f, "{name}_mib_per_s {}", mib_per_s(pages, us.get()))?;
+        }
         writeln!(f, "held_static_pages {}", held.fixed)?;
         writeln!(f, "held_timed_pages {}", held.timed)
+    }
+}
+
+#[cfg(CONFIG_VIRTIO_CMM_KUNIT_TEST)]
+#[kernel::macros::kunit_tests(cmm_counters)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_mebibytes_per_second() {
+        assert_eq!(mib_per_s(256, 1_000_000), 1);
+        assert_eq!(mib_per_s(256 * 768, 10_000), 76_800);
+        assert_eq!(mib_per_s(255, 1_000_000), 0);
+        assert_eq!(mib_per_s(0, 5), 0);
+        assert_eq!(mib_per_s(5, 0), 0);
     }
 }

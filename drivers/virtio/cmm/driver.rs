@@ -3,6 +3,7 @@
 //! The driver of virtio-balloon devices.
 
 use crate::{
+    answers::Answers,
     balloon::{
         Balloon,
         Phase, //
@@ -39,6 +40,7 @@ use kernel::{
         atomic::{
             Acquire,
             Atomic,
+            Relaxed,
             Release as Releasing, //
         },
         Arc,
@@ -207,20 +209,32 @@ fn options() -> Result<Options> {
     )
 }
 
+/// Returns whether the host is to be told before pages are used again.
+fn must_tell(vdev: &virtio::Device<Bound>) -> bool {
+    vdev.has_feature(VIRTIO_BALLOON_F_MUST_TELL_HOST) || *module_parameters::tell_host.value_ref()
+}
+
 /// Makes the queues that the device has.
-fn release(vdev: &virtio::Device<Bound>) -> Result<Release> {
+fn release(vdev: &virtio::Device<Bound>, answers: &Arc<Answers>) -> Result<Release> {
     let reporting = vdev
         .has_feature(VIRTIO_BALLOON_F_REPORTING)
-        .then(Channel::reporting)
+        .then(|| Channel::reporting(answers))
         .transpose()?;
 
     Ok(Release {
-        inflate: Channel::numbering(c"inflate")?,
-        deflate: Channel::numbering(c"deflate")?,
+        inflate: Channel::numbering(c"inflate", answers)?,
+        deflate: Channel::numbering(c"deflate", answers)?,
         reporting,
-        must_tell: vdev.has_feature(VIRTIO_BALLOON_F_MUST_TELL_HOST)
-            || *module_parameters::tell_host.value_ref(),
+        must_tell: must_tell(vdev),
     })
+}
+
+/// Fails unless the device says what it wants, and can be told what it has.
+fn check_config(vdev: &virtio::Device<Bound>) -> Result {
+    vdev.config()
+        .read::<u64>(0)
+        .map(drop)
+        .inspect_err(|error| dev_err!(vdev, "no 8 bytes of configuration space: {error:?}\n"))
 }
 
 impl<'bound> CmmDevice<'bound> {
@@ -230,9 +244,10 @@ impl<'bound> CmmDevice<'bound> {
         let claim = Claim::new().inspect_err(|_| {
             dev_err!(vdev, "there is a balloon already, this one is left alone\n");
         })?;
+        check_config(vdev)?;
         let wake = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
-        let balloon = Balloon::new(options()?, wake.clone())?;
-        let release = release(vdev)?;
+        let balloon = Balloon::new(options()?, must_tell(vdev), wake.clone())?;
+        let release = release(vdev, &balloon.answers)?;
         let statistics = vdev
             .has_feature(VIRTIO_BALLOON_F_STATS_VQ)
             .then(|| Statistics::new(wake.clone()))
@@ -311,6 +326,7 @@ impl virtio::Driver for CmmDriver {
         _vdev: &'bound virtio::Device<Bound>,
         this: Pin<&CmmDevice<'bound>>,
     ) -> Result {
+        this.worker.balloon.resets.fetch_add(1, Relaxed);
         this.worker.resume();
         Ok(())
     }

@@ -95,6 +95,25 @@ impl Release {
         inflated.and(reported)
     }
 
+    /// Frees what was not sent yet: the guest keeps it.
+    pub(crate) fn cancel(&mut self) {
+        self.inflate.cancel();
+        self.deflate.cancel();
+        if let Some(reporting) = &mut self.reporting {
+            reporting.cancel();
+        }
+    }
+
+    /// Takes back what the host is done with, without waiting.
+    pub(crate) fn collect(&mut self, done: &mut PageBlockList) {
+        self.inflate.collect(done);
+        // What the host was told of belongs to the guest.
+        self.deflate.collect(&mut PageBlockList::new());
+        if let Some(reporting) = &mut self.reporting {
+            reporting.collect(done);
+        }
+    }
+
     /// Returns `blocks` to the guest; the host is told before if it must be, and still answers.
     /// Returns the number of pages that it was told of.
     ///
@@ -105,6 +124,7 @@ impl Release {
         }
         let mut told = PageBlockList::new();
 
+        self.deflate.cancel();
         while let Some(block) = blocks.pop() {
             // A block of the reporting queue has more pages than fit; the host gets them by access.
             if block.order() <= NUMBERING_MAX_ORDER {

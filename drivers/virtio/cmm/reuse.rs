@@ -31,6 +31,11 @@ impl ReuseTimer {
             .map(|period_ms| now_ms.saturating_add(period_ms));
     }
 
+    /// There is nothing that could come back.
+    pub(crate) fn stop(&mut self) {
+        self.end_ms = None;
+    }
+
     /// Returns how many pages come back by `now_ms`: those of all periods that have ended.
     pub(crate) fn due_pages(&mut self, reuse: Reuse, now_ms: u64) -> u64 {
         let (Some(end_ms), Some(period_ms)) = (self.end_ms, reuse.period_ms()) else {
@@ -111,6 +116,18 @@ mod tests {
         assert_eq!(timer.due_pages(REUSE, 2_500), 10);
         assert_eq!(timer.due_pages(REUSE, 2_500), 0);
         assert_eq!(timer.remaining_ms(2_500), Some(2_000));
+    }
+
+    #[test]
+    fn a_timer_that_was_stopped_begins_with_a_full_period() {
+        let mut timer = ReuseTimer::default();
+
+        timer.restart(REUSE, 0);
+        timer.stop();
+        assert_eq!(timer.due_pages(REUSE, 5_000), 0);
+        assert_eq!(timer.remaining_ms(5_000), None);
+        timer.restart(REUSE, 5_000);
+        assert_eq!(timer.remaining_ms(5_000), Some(2_000));
     }
 
     #[test]

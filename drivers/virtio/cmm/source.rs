@@ -26,6 +26,10 @@ enum Effort {
     Reclaim,
 }
 
+/// How many pages that the host cannot have may be found by reclaim before it is given up: it would
+/// empty the page cache in vain.
+const MAX_RECLAIMED_REFUSALS: u32 = 32;
+
 /// A run of allocations. What it had to refuse is freed at its end.
 pub(crate) struct Source<'a> {
     balloon: &'a Balloon,
@@ -33,6 +37,7 @@ pub(crate) struct Source<'a> {
     effort: Effort,
     /// Blocks that the host cannot have. They are kept so that they are not found again.
     refused: PageBlockList,
+    reclaimed_refusals: u32,
     /// How many pages may be gone at the same time, refused ones included.
     room: u64,
 }
@@ -46,13 +51,15 @@ impl<'a> Source<'a> {
             max_order,
             effort: Effort::Free,
             refused: PageBlockList::new(),
+            reclaimed_refusals: 0,
             room,
         }
     }
 
-    /// Returns a block of at most `pages` pages; [`None`] if there is none to be had.
+    /// Returns a block of at most `pages` pages; [`None`] if there is none to be had, or if
+    /// something else is to be done first.
     pub(crate) fn next(&mut self, pages: u64) -> Option<PageBlock> {
-        while self.room > 0 {
+        while self.room > 0 && !self.balloon.is_interrupted() {
             let order = order_within(pages.min(self.room), self.max_order);
             let Ok(block) = PageBlock::alloc(order, self.flags()) else {
                 if !self.try_harder(order) {
@@ -60,17 +67,29 @@ impl<'a> Source<'a> {
                 }
                 continue;
             };
-            self.room -= block.pages() as u64;
             if !self.is_refused(&block) {
+                self.room -= block.pages() as u64;
                 return Some(block);
             }
-            self.balloon
-                .counters
-                .refused_pages
-                .add(block.pages() as u64);
-            self.refused.push(block);
+            if !self.refuse(block) {
+                return None;
+            }
         }
         None
+    }
+
+    /// Puts a block aside that the host cannot have. Returns whether to go on.
+    fn refuse(&mut self, block: PageBlock) -> bool {
+        let pages = block.pages() as u64;
+
+        self.balloon.counters.refused_pages.add(pages);
+        if self.effort == Effort::Reclaim {
+            self.reclaimed_refusals += 1;
+            return self.reclaimed_refusals < MAX_RECLAIMED_REFUSALS;
+        }
+        self.room -= pages;
+        self.refused.push(block);
+        true
     }
 
     fn flags(&self) -> Flags {

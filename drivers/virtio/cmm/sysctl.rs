@@ -85,16 +85,16 @@ impl Value for Timeout {
     }
 }
 
-/// Parses `PAGES SECONDS`.
+/// Parses `PAGES SECONDS`; without the second number the timer stops, as on s390.
 fn reuse(text: &str) -> Result<Reuse> {
     let mut words = text.split_ascii_whitespace();
-    let (Some(pages), Some(seconds), None) = (words.next(), words.next(), words.next()) else {
+    let (Some(pages), seconds, None) = (words.next(), words.next(), words.next()) else {
         return Err(EINVAL);
     };
 
     Ok(Reuse {
         pages: number(pages)?,
-        seconds: number(seconds)?,
+        seconds: seconds.map_or(Ok(0), number)?,
     })
 }
 
@@ -151,7 +151,14 @@ mod tests {
                 seconds: 16
             })
         );
-        for text in ["", "1", "1 2 3", "1,2", "one two"] {
+        assert_eq!(
+            reuse("100"),
+            Ok(Reuse {
+                pages: 100,
+                seconds: 0
+            })
+        );
+        for text in ["", "1 2 3", "1,2", "one two"] {
             assert_eq!(reuse(text), Err(EINVAL));
         }
     }

@@ -39,58 +39,52 @@ pub(crate) enum Step {
 }
 
 /// How many pages the pools are to hold.
-///
-/// # Invariants
-///
-/// The sum of both is at most `limit`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Targets {
-    pages: Pages,
-    limit: u64,
+    /// What was asked for. SHRINK may be more than the guest has: it may get more memory later.
+    wanted: Pages,
 }
 
 impl Targets {
-    /// Begins with empty pools, which are never to hold more than `limit` pages together.
-    pub(crate) const fn new(limit: u64) -> Self {
-        Self {
-            pages: Pages { fixed: 0, timed: 0 },
-            limit,
-        }
+    /// SHRINK: sets the static pool to `pages`.
+    pub(crate) fn shrink(&mut self, pages: u64) {
+        self.wanted.fixed = pages;
     }
 
-    /// Returns what the pools are to hold.
-    #[cfg(CONFIG_VIRTIO_CMM_KUNIT_TEST)]
-    fn pages(&self) -> Pages {
-        self.pages
-    }
-
-    /// SHRINK: sets the static pool to `pages`. Returns whether that had to be cut to the limit.
-    pub(crate) fn shrink(&mut self, pages: u64) -> bool {
-        self.pages.fixed = pages.min(self.limit - self.pages.timed);
-        self.pages.fixed < pages
-    }
-
-    /// RELEASE: adds `pages` to the timed pool. Returns whether that had to be cut to the limit.
-    pub(crate) fn release(&mut self, pages: u64) -> bool {
-        let room = self.limit - self.pages.total();
-
-        self.pages.timed += pages.min(room);
-        pages > room
+    /// RELEASE: adds `pages` to the timed pool, up to `limit`.
+    pub(crate) fn release(&mut self, pages: u64, limit: u64) {
+        self.wanted.timed = self.wanted.timed.saturating_add(pages).min(limit);
     }
 
     /// REUSE: takes `pages` off the timed pool, down to none.
     pub(crate) fn reuse(&mut self, pages: u64) {
-        self.pages.timed = self.pages.timed.saturating_sub(pages);
+        self.wanted.timed = self.wanted.timed.saturating_sub(pages);
+    }
+
+    /// Returns whether the timed pool is to hold anything.
+    pub(crate) fn has_timed(&self) -> bool {
+        self.wanted.timed > 0
     }
 
     /// Gives up what the pools do not hold: the guest has run out of memory.
     pub(crate) fn settle_timed(&mut self, held: Pages) {
-        self.pages.timed = self.pages.timed.min(held.timed);
+        self.wanted.timed = self.wanted.timed.min(held.timed);
     }
 
-    /// Returns what to do next, given what the pools hold: first everything that is too much.
-    pub(crate) fn step(&self, held: Pages) -> Step {
-        let (fixed, timed) = (self.pages.fixed, self.pages.timed);
+    /// Returns what the pools are to hold in a guest of `limit` pages.
+    pub(crate) fn within(&self, limit: u64) -> Pages {
+        let timed = self.wanted.timed.min(limit);
+
+        Pages {
+            fixed: self.wanted.fixed.min(limit.saturating_sub(timed)),
+            timed,
+        }
+    }
+
+    /// Returns what to do next, given what the pools of a guest of `limit` pages hold: first
+    /// everything that is too much.
+    pub(crate) fn step(&self, held: Pages, limit: u64) -> Step {
+        let Pages { fixed, timed } = self.within(limit);
 
         if held.timed > timed {
             Step::Return(Pool::Timed, held.timed - timed)
@@ -140,60 +134,74 @@ mod tests {
 
     #[test]
     fn shrink_is_absolute() {
-        let mut targets = Targets::new(LIMIT);
+        let mut targets = Targets::default();
 
-        assert!(!targets.shrink(300));
-        assert!(!targets.shrink(200));
-        assert_eq!(targets.pages(), held(200, 0));
+        targets.shrink(300);
+        targets.shrink(200);
+        assert_eq!(targets.within(LIMIT), held(200, 0));
     }
 
     #[test]
     fn release_adds_and_reuse_subtracts() {
-        let mut targets = Targets::new(LIMIT);
+        let mut targets = Targets::default();
 
-        assert!(!targets.release(100));
-        assert!(!targets.release(50));
+        targets.release(100, LIMIT);
+        targets.release(50, LIMIT);
         targets.reuse(30);
-        assert_eq!(targets.pages(), held(0, 120));
+        assert_eq!(targets.within(LIMIT), held(0, 120));
+        assert!(targets.has_timed());
         targets.reuse(u64::MAX);
-        assert_eq!(targets.pages(), held(0, 0));
+        assert_eq!(targets.within(LIMIT), held(0, 0));
+        assert!(!targets.has_timed());
     }
 
     #[test]
-    fn the_sum_stays_within_the_limit() {
-        let mut targets = Targets::new(LIMIT);
+    fn the_sum_stays_within_what_the_guest_has() {
+        let mut targets = Targets::default();
 
-        assert!(targets.release(u64::MAX));
-        assert!(targets.shrink(1));
-        assert_eq!(targets.pages(), held(0, LIMIT));
+        targets.release(u64::MAX, LIMIT);
+        targets.shrink(u64::MAX);
+        assert_eq!(targets.within(LIMIT), held(0, LIMIT));
         targets.reuse(400);
-        assert!(targets.shrink(u64::MAX));
-        assert_eq!(targets.pages(), held(400, 600));
-        assert!(targets.release(1));
-        assert_eq!(targets.pages().total(), LIMIT);
+        assert_eq!(targets.within(LIMIT), held(400, 600));
+        assert_eq!(targets.within(100), held(0, 100));
+    }
+
+    #[test]
+    fn what_did_not_fit_is_taken_when_it_does() {
+        let mut targets = Targets::default();
+
+        targets.release(LIMIT, LIMIT);
+        targets.shrink(300);
+        assert_eq!(targets.within(LIMIT), held(0, LIMIT));
+        targets.reuse(LIMIT);
+        assert_eq!(targets.within(LIMIT), held(300, 0));
+        targets.shrink(LIMIT + 1);
+        assert_eq!(targets.within(2 * LIMIT), held(LIMIT + 1, 0));
     }
 
     #[test]
     fn steps_lead_to_the_target() {
-        let mut targets = Targets::new(LIMIT);
+        let mut targets = Targets::default();
+        let step = |fixed, timed, targets: &Targets| targets.step(held(fixed, timed), LIMIT);
 
         targets.shrink(300);
-        targets.release(100);
-        assert_eq!(targets.step(held(0, 0)), Step::Take(Pool::Static, 300));
-        assert_eq!(targets.step(held(300, 0)), Step::Take(Pool::Timed, 100));
-        assert_eq!(targets.step(held(300, 100)), Step::Rest);
-        assert_eq!(targets.step(held(301, 0)), Step::Return(Pool::Static, 1));
-        assert_eq!(targets.step(held(0, 101)), Step::Return(Pool::Timed, 1));
+        targets.release(100, LIMIT);
+        assert_eq!(step(0, 0, &targets), Step::Take(Pool::Static, 300));
+        assert_eq!(step(300, 0, &targets), Step::Take(Pool::Timed, 100));
+        assert_eq!(step(300, 100, &targets), Step::Rest);
+        assert_eq!(step(301, 0, &targets), Step::Return(Pool::Static, 1));
+        assert_eq!(step(0, 101, &targets), Step::Return(Pool::Timed, 1));
     }
 
     #[test]
     fn what_is_lost_in_the_timed_pool_is_not_taken_again() {
-        let mut targets = Targets::new(LIMIT);
+        let mut targets = Targets::default();
 
         targets.shrink(300);
-        targets.release(100);
+        targets.release(100, LIMIT);
         targets.settle_timed(held(10, 20));
-        assert_eq!(targets.pages(), held(300, 20));
+        assert_eq!(targets.within(LIMIT), held(300, 20));
     }
 
     #[test]

@@ -27,6 +27,7 @@ use kernel::{
     },
     prelude::*,
     sync::{
+        atomic::Relaxed,
         Arc,
         Completion, //
     },
@@ -43,14 +44,17 @@ const CONFIG_NUM_PAGES: u32 = 0;
 /// Where the driver says how many pages it holds (`actual`).
 const CONFIG_ACTUAL: u32 = 4;
 
-/// How many pages are taken between two looks at the targets: 1 GiB.
-const ROUND_PAGES: u64 = 256 << 10;
+/// How many pages are taken between two looks at everything else: 256 MiB.
+const ROUND_PAGES: u64 = 64 << 10;
 
-/// How many of them may go to the host one by one, which takes longer: 64 MiB.
-const ROUND_SINGLE_PAGES: u64 = 16 << 10;
+/// How many of them may go to the host one by one, which takes longer: 16 MiB.
+const ROUND_SINGLE_PAGES: u64 = 4 << 10;
 
 /// How long the worker sleeps when there is nothing to do. Who changes something wakes it.
 const IDLE_MS: u64 = 60_000;
+
+/// How long, when the host owes an answer.
+const OVERDUE_MS: u64 = 1_000;
 
 /// Why taking pages has stopped before the target was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +65,10 @@ enum Stop {
     NoPages,
     /// The host does not answer, or the device is gone.
     Host(Error),
+}
+
+fn elapsed_us(start: Instant<Monotonic>) -> u64 {
+    u64::try_from(start.elapsed().as_micros_ceil()).unwrap_or(0)
 }
 
 /// The worker. It alone uses the queues.
@@ -87,6 +95,8 @@ pub(crate) struct Progress {
     not_before_ms: u64,
     /// The host has stopped answering, which was said.
     broken: bool,
+    /// How often the device had been reset when the queues were new.
+    resets: Option<u32>,
 }
 
 impl Progress {
@@ -101,6 +111,7 @@ impl Progress {
             backoff: Backoff::new(),
             not_before_ms: 0,
             broken: false,
+            resets: None,
         }
     }
 
@@ -114,6 +125,7 @@ impl Worker {
     pub(crate) fn run(mut self) {
         let mut parked = true;
 
+        self.balloon.set_worker();
         loop {
             self.wake.reinit();
             let phase = self.balloon.phase();
@@ -146,9 +158,13 @@ impl Worker {
         self.balloon.parked.complete_all();
     }
 
-    /// The device is new, or was reset.
+    /// Begins, or goes on after a pause. In a pause the device may have been reset.
     fn start(&mut self) {
+        let resets = self.balloon.resets.load(Relaxed);
         self.progress.actual = None;
+        if self.progress.resets.replace(resets) == Some(resets) {
+            return;
+        }
         self.progress.broken = false;
         if let Err(error) = self.release.restart() {
             self.complain(error);
@@ -165,7 +181,33 @@ impl Worker {
         let blocks = self.balloon.with(|state| state.pools.remove_all());
 
         self.take_back(blocks);
+        self.tell();
         self.write_actual();
+    }
+
+    /// Tells the host of pages that the guest wants to use again.
+    fn tell(&mut self) {
+        let (untold, number) = self.balloon.take_untold();
+
+        if untold.pages() > 0 {
+            self.take_back(untold);
+        }
+        self.balloon.set_told(number);
+    }
+
+    /// Takes what the host was done with after its time was over.
+    fn collect_late(&mut self) {
+        if !self.release.is_stuck() {
+            return;
+        }
+        let mut done = PageBlockList::new();
+
+        self.release.collect(&mut done);
+        self.balloon.keep(Pool::Static, done);
+        if !self.release.is_stuck() {
+            pr_info!("the host takes pages again\n");
+            self.progress.broken = false;
+        }
     }
 
     fn take_back(&mut self, blocks: PageBlockList) {
@@ -177,6 +219,8 @@ impl Worker {
 
     /// Does one thing, and returns how long to sleep before the next, in milliseconds.
     fn round(&mut self) -> u64 {
+        self.collect_late();
+        self.tell();
         self.serve_statistics();
         self.read_target();
         self.reuse();
@@ -194,7 +238,14 @@ impl Worker {
         };
         self.write_actual();
         let reuse_ms = self.progress.timer.remaining_ms(self.progress.now_ms());
-        sleep_ms.min(reuse_ms.map_or(u64::MAX, |ms| ms.max(1)))
+        let overdue_ms = if self.release.is_stuck() {
+            OVERDUE_MS
+        } else {
+            u64::MAX
+        };
+        sleep_ms
+            .min(overdue_ms)
+            .min(reuse_ms.map_or(u64::MAX, |ms| ms.max(1)))
     }
 
     fn serve_statistics(&mut self) {
@@ -224,14 +275,18 @@ impl Worker {
     /// Lowers the target of the timed pool when its time has come.
     fn reuse(&mut self) {
         let now_ms = self.progress.now_ms();
-        let (reuse, generation, pressure) = self.balloon.with(|state| {
+        let (reuse, generation, pressure, has_timed) = self.balloon.with(|state| {
             let pressure = core::mem::take(&mut state.pressure);
-            (state.reuse, state.reuse_generation, pressure)
+            let has_timed = state.targets.has_timed();
+            (state.reuse, state.reuse_generation, pressure, has_timed)
         });
 
         if generation != self.progress.reuse_generation {
             self.progress.reuse_generation = generation;
             self.progress.timer.restart(reuse, now_ms);
+        }
+        if !has_timed {
+            self.progress.timer.stop();
         }
         let pages = self.progress.timer.due_pages(reuse, now_ms);
         if pages > 0 {
@@ -250,6 +305,7 @@ impl Worker {
     }
 
     fn return_pages(&mut self, pool: Pool, pages: u64) {
+        let start = Instant::<Monotonic>::now();
         let blocks = self.balloon.with(|state| state.pools.remove(pool, pages));
 
         self.balloon
@@ -257,6 +313,7 @@ impl Worker {
             .returned_pages
             .add(blocks.pages() as u64);
         self.take_back(blocks);
+        self.balloon.counters.return_us.add(elapsed_us(start));
     }
 
     /// Takes pages if it is time for that, and returns how long to sleep.
@@ -268,7 +325,12 @@ impl Worker {
         if left_ms > 0 {
             return left_ms;
         }
-        let Err(stop) = self.take(pool, pages.min(ROUND_PAGES)) else {
+        let start = Instant::<Monotonic>::now();
+        self.balloon.begin_taking();
+        let taken = self.take(pool, pages.min(ROUND_PAGES));
+        self.balloon.end_taking();
+        self.balloon.counters.take_us.add(elapsed_us(start));
+        let Err(stop) = taken else {
             self.progress.backoff = Backoff::new();
             return 0;
         };
@@ -303,7 +365,12 @@ impl Worker {
         let mut done = PageBlockList::new();
 
         let filled = self.fill(&mut source, budget, &mut done);
-        let finished = self.release.finish(&mut done).map_err(Stop::Host);
+        let finished = match filled {
+            // The host is not waited for twice.
+            Err(Stop::Host(_)) => Ok(()),
+            _ => self.release.finish(&mut done).map_err(Stop::Host),
+        };
+        self.release.cancel();
         balloon.keep(pool, done);
         filled.and(finished)?;
         if budget < wanted {
@@ -324,7 +391,10 @@ impl Worker {
 
         while left > 0 && inflated < ROUND_SINGLE_PAGES {
             let Some(block) = source.next(left) else {
-                result = Err(Stop::NoPages);
+                // Who interrupts has changed something: look again.
+                if !self.balloon.is_interrupted() {
+                    result = Err(Stop::NoPages);
+                }
                 break;
             };
             let pages = block.pages() as u64;

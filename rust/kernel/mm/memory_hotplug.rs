@@ -10,12 +10,12 @@
 //!
 //! C header: [`include/linux/memory.h`](srctree/include/linux/memory.h)
 
-use super::notifier::{
-    Chain,
-    Notifier, //
-};
 use crate::{
     bindings,
+    notifier::{
+        Chain,
+        Notifier, //
+    },
     prelude::*,
     sync::Arc, //
 };

@@ -4,12 +4,12 @@
 //!
 //! C header: [`include/linux/oom.h`](srctree/include/linux/oom.h)
 
-use super::notifier::{
-    Chain,
-    Notifier, //
-};
 use crate::{
     bindings,
+    notifier::{
+        Chain,
+        Notifier, //
+    },
     prelude::*,
     sync::Arc, //
 };

@@ -171,6 +171,9 @@ impl PageBlock {
     /// The first page becomes `PageOffline`, so that memory offlining takes the block for movable
     /// and asks for it with [`memory_hotplug::Handler`](super::memory_hotplug::Handler). The others
     /// have no reference and are movable anyway; marking them would cost more than all the rest.
+    /// Who reads the memory of the whole machine, as kdump, hibernation and `/proc/kcore` do, skips
+    /// marked pages only, and so brings the others back from the host.
+    ///
     /// All pages are counted in `NR_BALLOON_PAGES`, which is `Balloon` in `/proc/meminfo`. Dropping
     /// the block undoes this. A second call does nothing.
     ///

@@ -143,7 +143,7 @@ impl Registration {
     /// # Safety
     ///
     /// - As for [`Self::target`].
-    /// - `control` must be valid for reads.
+    /// - `control` must be valid for reads and writes.
     unsafe extern "C" fn scan_callback(
         shrinker: *mut bindings::shrinker,
         control: *mut bindings::shrink_control,
@@ -156,9 +156,13 @@ impl Registration {
         // SAFETY: By the safety requirements.
         let pages = unsafe { (*control).nr_to_scan };
 
-        target
-            .scan(pages)
-            .map_or(SHRINK_STOP, |freed| freed.min(MAX_PAGES))
+        let Some(freed) = target.scan(pages) else {
+            return SHRINK_STOP;
+        };
+        // SAFETY: By the safety requirements. The caller counts down by what it finds here, and
+        // would ask for too much otherwise.
+        unsafe { (*control).nr_scanned = freed.max(pages) };
+        freed.min(MAX_PAGES)
     }
 }
 

@@ -77,18 +77,15 @@ impl ConfigSpace<'_> {
     /// The field may change while it is read if it is wider than what the transport reads at once;
     /// read such fields, and groups of fields that belong together, through [`Self::consistent`].
     ///
-    /// Returns `EOPNOTSUPP` for a transport without configuration space. The field must be within
-    /// the space, whose size a driver knows from the specification and the features of the device:
-    /// the transport decides what happens behind the end, and the one for PCI takes it for a bug of
-    /// the kernel and stops it.
+    /// Returns `EOPNOTSUPP` for a transport without configuration space, `EINVAL` if the transport
+    /// says that the space ends before the field does. Not every transport knows where it ends.
     pub fn read<T: ConfigValue>(&self, offset_bytes: u32) -> Result<T> {
         let vdev = self.0.as_raw();
         // SAFETY: A bound device has a transport whose operations are valid.
         let get = unsafe { (*(*vdev).config).get }.ok_or(EOPNOTSUPP)?;
         let mut value = T::default();
 
-        // CAST: `ConfigValue` is implemented for integers of up to eight bytes.
-        let len = size_of::<T>() as u32;
+        let len = self.check::<T>(offset_bytes)?;
         // SAFETY: `get` is the operation of the transport of this very device, and `value` is
         // valid for writes of `len` bytes, all of which are valid in an integer.
         unsafe { get(vdev, offset_bytes, (&raw mut value).cast(), len) };
@@ -98,21 +95,35 @@ impl ConfigSpace<'_> {
 
     /// Writes the field at `offset_bytes`.
     ///
-    /// Returns `EOPNOTSUPP` for a transport without writable configuration space. The field must be
-    /// within the space, as for [`Self::read`].
+    /// Returns `EOPNOTSUPP` for a transport without writable configuration space, `EINVAL` as
+    /// [`Self::read`] does.
     pub fn write<T: ConfigValue>(&self, offset_bytes: u32, value: T) -> Result {
         let vdev = self.0.as_raw();
         // SAFETY: A bound device has a transport whose operations are valid.
         let set = unsafe { (*(*vdev).config).set }.ok_or(EOPNOTSUPP)?;
         let value = T::to_le(value);
 
-        // CAST: `ConfigValue` is implemented for integers of up to eight bytes.
-        let len = size_of::<T>() as u32;
+        let len = self.check::<T>(offset_bytes)?;
         // SAFETY: `set` is the operation of the transport of this very device, and `value` is
         // valid for reads of `len` bytes.
         unsafe { set(vdev, offset_bytes, (&raw const value).cast(), len) };
 
         Ok(())
+    }
+
+    /// Returns the size of a field, if it is within the space as far as the transport knows.
+    fn check<T>(&self, offset_bytes: u32) -> Result<u32> {
+        let vdev = self.0.as_raw();
+        // CAST: `ConfigValue` is implemented for integers of up to eight bytes.
+        let len = size_of::<T>() as u32;
+        let end = offset_bytes.checked_add(len).ok_or(EINVAL)?;
+
+        // SAFETY: A bound device has a transport whose operations are valid.
+        match unsafe { (*(*vdev).config).config_len } {
+            // SAFETY: `config_len` is the operation of the transport of this very device.
+            Some(config_len) if end > unsafe { config_len(vdev) } => Err(EINVAL),
+            _ => Ok(len),
+        }
     }
 
     /// Runs `read` until the device did not change its configuration space meanwhile.

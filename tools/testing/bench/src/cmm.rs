@@ -26,7 +26,7 @@ use crate::report::Figure;
 use crate::report::Report;
 
 /// How often everything is measured, in turn.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
 
 /// What the guests have, what is touched beforehand, and what the host asks for, in MiB.
 pub(crate) const GUEST_MIB: u64 = 1024;

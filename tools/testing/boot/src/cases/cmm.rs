@@ -14,6 +14,7 @@ use onecopy_boot::dcss::errno;
 use onecopy_boot::space::MIB;
 use onecopy_boot::Guest;
 use onecopy_boot::Options;
+use onecopy_machine::options::Params;
 
 use super::cases;
 use super::ensure_eq;
@@ -26,6 +27,7 @@ cases! {
         pages_are_gathered_where_memory_is_scattered,
         the_sysctls_are_those_of_cmm,
         a_hog_gets_memory_back_before_anything_is_killed,
+        a_hog_that_comes_while_memory_is_taken_survives,
         targets_out_of_reach_are_clamped_or_retried,
         a_target_that_never_rests_does_no_harm,
         the_host_gets_statistics,
@@ -54,14 +56,23 @@ const RETURNED: Duration = Duration::from_secs(1);
 /// How long the host's memory may take to follow what the guest says.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// Adds the device and, where it is a module, the driver.
-pub(super) fn with_balloon(context: &Context, mut options: Options, reporting: bool) -> Options {
-    options.qemu_devices.push(balloon::device(reporting));
+/// Adds a device and, where it is a module, the driver.
+fn with_balloon(context: &Context, mut options: Options, device: Params) -> Options {
+    options.qemu_devices.push(device);
     if context.kernel().has("VIRTIO_CMM") {
         options
     } else {
         options.module(balloon::CMM)
     }
+}
+
+/// Adds a device that can be unplugged and reset, unlike those of the root complex.
+pub(super) fn behind_a_port(context: &Context, mut options: Options) -> Options {
+    let port = Params::new("pcie-root-port")
+        .with("id", "port0")
+        .with("chassis", "1");
+    options.qemu_devices.push(port);
+    with_balloon(context, options, balloon::device(true).with("bus", "port0"))
 }
 
 /// Starts a guest with the driver, and returns how much memory it has by what the device says.
@@ -71,7 +82,7 @@ pub(super) fn with_guest(
     reporting: bool,
     body: impl FnOnce(&mut Guest, u64) -> Result<()>,
 ) -> Result<()> {
-    let options = with_balloon(context, options.clone(), reporting);
+    let options = with_balloon(context, options.clone(), balloon::device(reporting));
     context.guest(&options, |guest| {
         guest.load_cmm(context.kernel(), "")?;
         let size = guest.balloon()?;
@@ -194,7 +205,7 @@ fn the_sysctls_are_those_of_cmm(context: &Context) -> Result<()> {
             ("cmm_pages", "-1"),
             ("cmm_pages", "10 pages"),
             ("cmm_timed_pages", "\n"),
-            ("cmm_timeout", "10"),
+            ("cmm_timeout", "10 x"),
             ("cmm_timeout", "10 1 junk"),
         ] {
             let refused = errno(guest.write(&format!("/proc/sys/vm/{file}"), text))?;
@@ -214,13 +225,20 @@ fn a_hog_gets_memory_back_before_anything_is_killed(context: &Context) -> Result
             // What is left is more than the floor, and less than the hog wants.
             let left = 96;
             let hog = (left + 96).to_string();
-            let alone = time_of_hog(guest, &hog)?;
+            let mut alone = Vec::new();
+            for _ in 0..3 {
+                alone.push(time_of_hog(guest, &hog)?);
+            }
             let shrink = (guest.meminfo_kib("MemAvailable")? / 1024 - left) * MIB;
-            guest.resize(size - shrink, LATER)?;
-            let pressed = time_of_hog(guest, &hog)?;
-            let allowed = alone + RETURNED * if context.kernel().is_debug() { 5 } else { 1 };
+            let mut pressed = Vec::new();
+            for _ in 0..3 {
+                guest.resize(size - shrink, LATER)?;
+                pressed.push(time_of_hog(guest, &hog)?);
+            }
+            let (pressed, alone) = (median(pressed), median(alone));
+            let factor = if context.kernel().is_debug() { 5 } else { 1 };
             ensure!(
-                pressed <= allowed,
+                pressed <= alone + RETURNED * factor,
                 "{pressed:?} with a balloon, {alone:?} without"
             );
             ensure_eq!(guest.dmesg("Out of memory")?, Vec::<String>::new());
@@ -243,6 +261,29 @@ fn time_of_hog(guest: &mut Guest, mib: &str) -> Result<Duration> {
     Ok(start.elapsed())
 }
 
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+fn a_hog_that_comes_while_memory_is_taken_survives(context: &Context) -> Result<()> {
+    let options = Options::default().cpus(2).watch_leaks();
+    with_guest(context, &options, true, |guest, size| {
+        let available = guest.meminfo_kib("MemAvailable")? / 1024;
+        let shrink = (available - 64) * MIB;
+        let hog = (available / 2).to_string();
+        for _ in 0..10 {
+            guest.set_balloon(size - shrink)?;
+            time_of_hog(guest, &hog)?;
+            guest.resize(size, LATER)?;
+        }
+        ensure_eq!(guest.dmesg("Out of memory")?, Vec::<String>::new());
+        let returned = guest.cmm_counter("oom_pages")? + guest.cmm_counter("reclaimed_pages")?;
+        ensure!(returned > 0, "the hog has never met the balloon");
+        Ok(())
+    })
+}
+
 fn targets_out_of_reach_are_clamped_or_retried(context: &Context) -> Result<()> {
     with_guest(context, &Options::default(), true, |guest, size| {
         // QEMU refuses a guest of nothing; one mebibyte is out of reach too.
@@ -251,13 +292,14 @@ fn targets_out_of_reach_are_clamped_or_retried(context: &Context) -> Result<()> 
             Ok(guest.cmm_counter("stops_at_floor")? > 1)
         })?;
         ensure!(guest.meminfo_kib("MemAvailable")? > 8 << 10);
+        // It is said once, whatever the number is, until the target is in reach again.
+        let complaint = "more than the guest has";
         guest.write("/proc/sys/vm/cmm_pages", "18446744073709551615")?;
-        ensure_eq!(
-            guest
-                .dmesg("SHRINK 18446744073709551615: more than the guest has")?
-                .len(),
-            1
-        );
+        ensure_eq!(guest.dmesg(complaint)?.len(), 1);
+        guest.write("/proc/sys/vm/cmm_pages", "0")?;
+        guest.write("/proc/sys/vm/cmm_pages", "18446744073709551615")?;
+        ensure_eq!(guest.dmesg("SHRINK 18446744073709551615: ")?.len(), 1);
+        ensure_eq!(guest.dmesg(complaint)?.len(), 2);
         guest.write("/proc/sys/vm/cmm_pages", "0")?;
         guest.wait_balloon(size, SOON)?;
         Ok(())
@@ -325,6 +367,13 @@ fn memory_with_balloon_pages_can_go_offline(context: &Context) -> Result<()> {
         let block = first_movable_block(guest)?;
         guest.write(&format!("{BLOCKS}/{block}/state"), "offline")?;
         ensure!(guest.cmm_counter("offline_pages")? > 0, "no page was there");
+        // Also what the worker is taking at that time is in the way.
+        for round in 0..20 {
+            guest.write(&format!("{BLOCKS}/{block}/state"), "online_movable")?;
+            guest.set_balloon(size)?;
+            guest.set_balloon(size - (200 + round) * MIB)?;
+            guest.write(&format!("{BLOCKS}/{block}/state"), "offline")?;
+        }
         guest.write("/proc/sys/vm/cmm_pages", "0")?;
         guest.wait_balloon(size, SOON)?;
         Ok(())
@@ -353,33 +402,29 @@ fn first_movable_block(guest: &mut Guest) -> Result<String> {
 
 fn the_device_can_be_unbound_bound_and_reset(context: &Context) -> Result<()> {
     const DRIVER: &str = "/sys/bus/virtio/drivers/cmm";
-    with_guest(
-        context,
-        &Options::default().watch_leaks(),
-        true,
-        |guest, size| {
-            let target = size - 100 * MIB;
-            guest.resize(target, SOON)?;
-            let reset = format!(
-                "/sys/bus/pci/devices/{}/reset",
-                guest.pci_address("virtio0")?
-            );
-            if guest.exists(&reset)? {
-                guest.write(&reset, "1")?;
-                guest.wait_balloon(target, SOON)?;
-                ensure_eq!(guest.vm_number("cmm_pages")?, 100 * MIB / PAGE);
-            }
-            for _ in 0..3 {
-                guest.write(&format!("{DRIVER}/unbind"), "virtio0")?;
-                ensure_eq!(guest.balloon()?, size);
-                ensure!(!guest.exists("/proc/sys/vm/cmm_pages")?);
-                guest.write(&format!("{DRIVER}/bind"), "virtio0")?;
-                // The host still wants it.
-                guest.wait_balloon(target, SOON)?;
-            }
-            Ok(())
-        },
-    )
+    let options = behind_a_port(context, Options::default().watch_leaks());
+    context.guest(&options, |guest| {
+        guest.load_cmm(context.kernel(), "")?;
+        let size = guest.balloon()?;
+        let target = size - 100 * MIB;
+        guest.resize(target, SOON)?;
+        let reset = format!(
+            "/sys/bus/pci/devices/{}/reset",
+            guest.pci_address("virtio0")?
+        );
+        guest.write(&reset, "1")?;
+        guest.wait_balloon(target, SOON)?;
+        ensure_eq!(guest.vm_number("cmm_pages")?, 100 * MIB / PAGE);
+        for _ in 0..3 {
+            guest.write(&format!("{DRIVER}/unbind"), "virtio0")?;
+            ensure_eq!(guest.balloon()?, size);
+            ensure!(!guest.exists("/proc/sys/vm/cmm_pages")?);
+            guest.write(&format!("{DRIVER}/bind"), "virtio0")?;
+            // The host still wants it.
+            guest.wait_balloon(target, SOON)?;
+        }
+        Ok(())
+    })
 }
 
 fn either_driver_can_have_the_device(context: &Context) -> Result<()> {

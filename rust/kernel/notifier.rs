@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the registrations on the notifier chains of memory management have in common.
+//! What registrations on blocking notifier chains have in common.
 //!
 //! C header: [`include/linux/notifier.h`](srctree/include/linux/notifier.h)
 
@@ -19,7 +19,7 @@ use crate::{
 /// - [`Self::register`] must put the notifier block on a chain, if it succeeds, and
 ///   [`Self::unregister`] take it off the same chain.
 /// - When [`Self::unregister`] returns, no callback of the block may be running or start.
-pub(super) unsafe trait Chain {
+pub(crate) unsafe trait Chain {
     /// The trait object that is called.
     type Handler: ?Sized + Send + Sync;
 
@@ -51,7 +51,7 @@ pub(super) unsafe trait Chain {
 ///
 /// `block` is on the chain `C`, with [`Self::callback`] as its function, and in a `Notifier<C>`.
 #[pin_data(PinnedDrop)]
-pub(super) struct Notifier<C: Chain> {
+pub(crate) struct Notifier<C: Chain> {
     handler: Arc<C::Handler>,
     #[pin]
     block: Opaque<bindings::notifier_block>,
@@ -67,7 +67,7 @@ unsafe impl<C: Chain> Sync for Notifier<C> {}
 
 impl<C: Chain> Notifier<C> {
     /// Registers `handler`. Those of a higher priority are called first.
-    pub(super) fn new(handler: Arc<C::Handler>, priority: c_int) -> Result<Pin<KBox<Self>>> {
+    pub(crate) fn new(handler: Arc<C::Handler>, priority: c_int) -> Result<Pin<KBox<Self>>> {
         let init = try_pin_init!(Self {
             handler,
             block <- Opaque::try_ffi_init(|slot: *mut bindings::notifier_block| {
@@ -115,7 +115,7 @@ impl<C: Chain> Notifier<C> {
     ///
     /// `action` and `data` must be those of an event of the chain.
     #[cfg(CONFIG_RUST_MM_KUNIT_TEST)]
-    pub(super) unsafe fn notify(&self, action: c_ulong, data: *mut c_void) -> c_int {
+    pub(crate) unsafe fn notify(&self, action: c_ulong, data: *mut c_void) -> c_int {
         let block = self.block.get();
 
         // SAFETY: By the type invariants, the block is valid, and its function is `callback`. The
