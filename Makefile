@@ -10,7 +10,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/build/cargo
 
 CARGO_DIR := tools/onecopy
 CONFIGS := kernel/configs
-DEMO_CONFIG := $(CONFIGS)/onecopy_guest.config $(CONFIGS)/onecopy_demo.config
+DEMO_CONFIG := $(addprefix $(CONFIGS)/onecopy_, guest.config shared_kernel.config demo.config)
 DEBUG_CONFIG := $(DEMO_CONFIG) $(CONFIGS)/onecopy_debug.config
 CARGO_RUN := cargo run --quiet --release --locked --manifest-path $(CARGO_DIR)/Cargo.toml
 

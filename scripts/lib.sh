@@ -75,7 +75,7 @@ accept_version() {
 # its integration tests are of use on the host only; the menu must not replace the kernel's Kconfig.
 overlay_files() {
 	local dirs=() dir
-	for dir in rust drivers fs lib samples kernel Documentation; do
+	for dir in arch include rust drivers fs lib samples kernel Documentation; do
 		[ ! -d "$TOP/$dir" ] || dirs+=("$dir")
 	done
 	(

@@ -27,4 +27,6 @@
     )
 )]
 
+pub mod resources;
+pub mod saved_kernel;
 pub mod segment_space;

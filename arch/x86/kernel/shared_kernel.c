@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A kernel that is saved once and started by name.
+ *
+ * A template guest boots with "savesys=NAME" and stops at the save point: all text is patched and
+ * write-protected, no user process was started. The host saves its memory, and starts guests from
+ * that. Each goes on behind the save point, where it gets an identity of its own before anything
+ * else happens.
+ *
+ * The host finds the ranges of memory, and the gate that both sides use, by an ELF note.
+ */
+
+#define pr_fmt(fmt) "shared_kernel: " fmt
+
+#include <linux/bitmap.h>
+#include <linux/ctype.h>
+#include <linux/elfnote.h>
+#include <linux/init.h>
+#include <linux/kobject.h>
+#include <linux/notifier.h>
+#include <linux/panic.h>
+#include <linux/shared_kernel.h>
+#include <linux/string.h>
+#include <linux/sysfs.h>
+#include <linux/timekeeping.h>
+
+#include <asm/sections.h>
+#include <asm/setup.h>
+
+/* How long a template waits for the host before it goes on as an ordinary guest. */
+#define SAVE_TIMEOUT_NS		(60ULL * NSEC_PER_SEC)
+
+/* Guest-physical address of a symbol of the kernel image. */
+#define IMAGE_PHYS(symbol)	((u64)(symbol) - __START_KERNEL_map)
+
+#define GATE_MAGIC		0x6574616779706f63ULL	/* "copygate", as bytes */
+
+enum gate_state {
+	GATE_CLOSED	= 0,	/* set by the kernel: not at the save point yet */
+	GATE_WAITING	= 1,	/* set by the template: it can be saved */
+	GATE_RESUMED	= 2,	/* set by the host: this is a guest started from what was saved */
+	GATE_REFUSED	= 3,	/* set by the template: it cannot be saved */
+	GATE_LEFT	= 4,	/* set by the template: the host did not come */
+};
+
+/* What the host reads and writes in the memory of the template. */
+static struct shared_kernel_gate {
+	u64 magic;
+	u32 state;
+	u32 reserved;
+} gate __aligned(64) = { .magic = GATE_MAGIC };
+
+#define NOTE_VERSION		1
+
+/* Addresses are guest-physical ones; lib/onecopy/saved_kernel.rs is the other side. */
+struct shared_kernel_note {
+	u32 version;
+	u32 flags;
+	u64 shared_start;
+	u64 shared_end;
+	u64 image_end;
+	u64 gate;
+} __packed;
+
+ELFNOTE64("onecopy", 1, ((struct shared_kernel_note) {
+	.version = NOTE_VERSION,
+	.shared_start = IMAGE_PHYS(_text),
+	.shared_end = IMAGE_PHYS(__end_rodata_hpage_align),
+	.image_end = IMAGE_PHYS(_end),
+	.gate = IMAGE_PHYS(&gate),
+}));
+
+/* Pages of the shared range that were written to behind the save point. */
+static DECLARE_BITMAP(written, KERNEL_IMAGE_SIZE / PAGE_SIZE);
+
+static char saved_name[9] __ro_after_init;
+
+static BLOCKING_NOTIFIER_HEAD(resume_chain);
+
+int register_shared_kernel_notifier(struct notifier_block *block)
+{
+	return blocking_notifier_chain_register(&resume_chain, block);
+}
+
+int unregister_shared_kernel_notifier(struct notifier_block *block)
+{
+	return blocking_notifier_chain_unregister(&resume_chain, block);
+}
+
+static int __init parse_savesys(char *name)
+{
+	size_t i, len = name ? strlen(name) : 0;
+
+	if (!len || len >= sizeof(saved_name)) {
+		pr_warn("savesys=%s: a name of 1 to 8 characters is expected\n", name ?: "");
+		return 0;
+	}
+	for (i = 0; i < len; i++)
+		saved_name[i] = toupper(name[i]);
+	return 0;
+}
+early_param("savesys", parse_savesys);
+
+/*
+ * Waits until the host has saved the guest. What it saves is a guest in this very loop, so the end
+ * of the loop is where every guest begins that is started from it.
+ */
+static noinline enum gate_state wait_at_gate(void)
+{
+	u64 start = ktime_get_raw_fast_ns();
+	enum gate_state state;
+	unsigned long flags;
+
+	local_irq_save(flags);
+	WRITE_ONCE(gate.state, GATE_WAITING);
+	do {
+		cpu_relax();
+		state = READ_ONCE(gate.state);
+		if (state == GATE_WAITING && ktime_get_raw_fast_ns() - start > SAVE_TIMEOUT_NS) {
+			state = GATE_LEFT;
+			WRITE_ONCE(gate.state, state);
+		}
+	} while (state == GATE_WAITING);
+	local_irq_restore(flags);
+	return state;
+}
+
+/* A guest without an identity of its own must not run. */
+static void give_identity(void)
+{
+	int ret = blocking_notifier_call_chain(&resume_chain, 0, NULL);
+
+	if (ret == NOTIFY_DONE)
+		panic("shared_kernel: nobody gives this guest an identity");
+	ret = notifier_to_errno(ret);
+	if (ret)
+		panic("shared_kernel: no identity for this guest: %d", ret);
+}
+
+/**
+ * shared_kernel_save_point - where a template is saved, and where guests begin
+ *
+ * Called once by the first process, after the kernel's text was patched for the last time and
+ * protected, and before it becomes user space. Does nothing without "savesys=".
+ */
+void shared_kernel_save_point(void)
+{
+	if (!saved_name[0])
+		return;
+	if (num_online_cpus() != 1) {
+		pr_err("%s: a template must have one processor, not %u\n", saved_name,
+		       num_online_cpus());
+		WRITE_ONCE(gate.state, GATE_REFUSED);
+		return;
+	}
+	pr_info("%s: at the save point\n", saved_name);
+	if (wait_at_gate() == GATE_LEFT) {
+		pr_warn("%s: not saved, the host did not come\n", saved_name);
+		return;
+	}
+	give_identity();
+}
+
+/**
+ * shared_kernel_text_written - the text of the kernel was changed
+ * @addr: where
+ * @len: how many bytes
+ *
+ * The host replaces the shared copy of such a page by one of this guest alone. Counts the pages.
+ */
+void shared_kernel_text_written(const void *addr, size_t len)
+{
+	unsigned long first = ((unsigned long)addr - (unsigned long)_text) >> PAGE_SHIFT;
+	unsigned long last = ((unsigned long)addr + len - 1 - (unsigned long)_text) >> PAGE_SHIFT;
+
+	for (; first <= last; first++) {
+		if (gate.state == GATE_RESUMED && first < KERNEL_IMAGE_SIZE / PAGE_SIZE)
+			set_bit(first, written);
+	}
+}
+
+/**
+ * shared_kernel_set_parm - add to the command line that user space sees
+ * @parm: what to add; if it begins with "=", the rest replaces the whole command line
+ *
+ * The kernel itself has read its command line long before.
+ *
+ * Return: 0, or -E2BIG if there is no room.
+ */
+int shared_kernel_set_parm(const char *parm)
+{
+	/* setup_command_line() has left that much room behind the text. */
+	size_t size = saved_command_line_len + SHARED_KERNEL_PARM_SIZE;
+	ssize_t ret;
+
+	if (parm[0] == '=') {
+		ret = strscpy(saved_command_line, parm + 1, size);
+	} else {
+		if (strlen(parm) + 2 > SHARED_KERNEL_PARM_SIZE)
+			return -E2BIG;
+		saved_command_line[saved_command_line_len] = ' ';
+		ret = strscpy(saved_command_line + saved_command_line_len + 1, parm,
+			      SHARED_KERNEL_PARM_SIZE - 1);
+	}
+	return ret < 0 ? -E2BIG : 0;
+}
+
+static ssize_t name_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%s\n", gate.state == GATE_RESUMED ? saved_name : "");
+}
+
+static ssize_t shared_bytes_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%lu\n", (unsigned long)(__end_rodata_hpage_align - _text));
+}
+
+static ssize_t written_pages_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%u\n", bitmap_weight(written, KERNEL_IMAGE_SIZE / PAGE_SIZE));
+}
+
+static struct kobj_attribute name_attribute = __ATTR_RO(name);
+static struct kobj_attribute shared_bytes_attribute = __ATTR_RO(shared_bytes);
+static struct kobj_attribute written_pages_attribute = __ATTR_RO(written_pages);
+
+static struct attribute *attributes[] = {
+	&name_attribute.attr,
+	&shared_bytes_attribute.attr,
+	&written_pages_attribute.attr,
+	NULL,
+};
+
+static const struct attribute_group attribute_group = {
+	.attrs = attributes,
+};
+
+static int __init shared_kernel_init(void)
+{
+	struct kobject *kobj = kobject_create_and_add("shared_kernel", kernel_kobj);
+
+	if (!kobj)
+		return -ENOMEM;
+	return sysfs_create_group(kobj, &attribute_group);
+}
+subsys_initcall(shared_kernel_init);

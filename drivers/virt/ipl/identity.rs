@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From the resources of a guest to its identity.
+
+use crate::{
+    clock,
+    onecopy::resources::{
+        self,
+        ResourceError,
+        Resources, //
+    }, //
+};
+use kernel::{
+    fmt,
+    fw_cfg::FwCfg,
+    new_mutex,
+    prelude::*,
+    random,
+    shared_kernel,
+    str::CString,
+    sync::Mutex,
+    sysfs::FirmwareDirectory,
+    timekeeping,
+    utsname, //
+};
+
+// The format knows nothing of the kernel.
+impl fmt::Display for ResourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        core::fmt::Display::fmt(self, f)
+    }
+}
+
+/// Where user space finds the resources: below `/sys/firmware`.
+const DIRECTORY: &CStr = c"ipl";
+
+/// The identity of this guest; none while it is not one that was started from a saved system.
+#[pin_data]
+pub(crate) struct Identity {
+    #[pin]
+    directory: Mutex<Option<FirmwareDirectory>>,
+}
+
+impl Identity {
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            directory <- new_mutex!(None),
+        })
+    }
+
+    /// Makes the guest what the resources say.
+    fn assume(&self, resources: &Resources<'_>) -> Result {
+        // First of all: whatever the kernel does from now on may need random numbers.
+        random::reseed(&resources.seed().map_err(refuse)?);
+        let host_ns = resources.time_ns().map_err(refuse)?;
+        let time_ns = clock::wall_clock(timekeeping::persistent_clock(), host_ns);
+        timekeeping::set_wall_clock(time_ns)?;
+
+        let guest = resources.require(resources::GUEST).map_err(refuse)?;
+        resources.machine_id().map_err(refuse)?;
+        utsname::set_nodename(resources.get(resources::HOSTNAME).unwrap_or(guest))?;
+        if let Some(parm) = resources.get(resources::PARM) {
+            shared_kernel::set_parm(&CString::try_from_fmt(fmt!("{parm}"))?)
+                .inspect_err(|_| pr_err!("the parm is too long\n"))?;
+        }
+        *self.directory.lock() = Some(show(resources)?);
+        pr_info!("{guest}: started from a saved system\n");
+        Ok(())
+    }
+}
+
+impl shared_kernel::Handler for Identity {
+    fn resumed(&self) -> Result {
+        let file = resources::FW_CFG_FILE;
+        let mut fw_cfg =
+            FwCfg::new().inspect_err(|_| pr_err!("there is no fw_cfg device with resources\n"))?;
+        let text = fw_cfg
+            .read_file(file, resources::MAX_BYTES)?
+            .ok_or(ENOENT)
+            .inspect_err(|_| pr_err!("the host has no resources for this guest ({file})\n"))?;
+
+        self.assume(&Resources::parse(&text).map_err(refuse)?)
+    }
+}
+
+fn refuse(error: ResourceError) -> Error {
+    pr_err!("the resources of this guest are damaged: {error}\n");
+    EINVAL
+}
+
+/// Shows all resources but the secret ones, one file each.
+fn show(resources: &Resources<'_>) -> Result<FirmwareDirectory> {
+    let mut directory = FirmwareDirectory::new(DIRECTORY)?;
+
+    for (key, value) in resources.iter().filter(|(key, _)| *key != resources::SEED) {
+        let mut content = KVec::with_capacity(value.len() + 1, GFP_KERNEL)?;
+        content.extend_from_slice(value.as_bytes(), GFP_KERNEL)?;
+        content.push(b'\n', GFP_KERNEL)?;
+        directory.add(CString::try_from_fmt(fmt!("{key}"))?, content)?;
+    }
+    Ok(directory)
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A kernel that is saved once and started by name, see
+ * Documentation/arch/x86/shared-kernel.rst.
+ */
+#ifndef _LINUX_SHARED_KERNEL_H
+#define _LINUX_SHARED_KERNEL_H
+
+#include <linux/types.h>
+
+struct notifier_block;
+
+#ifdef CONFIG_SHARED_KERNEL
+
+/* Room behind the command line for what a guest adds to it at IPL. */
+#define SHARED_KERNEL_PARM_SIZE 1024
+
+void shared_kernel_save_point(void);
+void shared_kernel_text_written(const void *addr, size_t len);
+int shared_kernel_set_parm(const char *parm);
+
+int register_shared_kernel_notifier(struct notifier_block *block);
+int unregister_shared_kernel_notifier(struct notifier_block *block);
+
+#else
+
+#define SHARED_KERNEL_PARM_SIZE 0
+
+static inline void shared_kernel_save_point(void)
+{
+}
+
+static inline void shared_kernel_text_written(const void *addr, size_t len)
+{
+}
+
+#endif /* CONFIG_SHARED_KERNEL */
+
+#endif /* _LINUX_SHARED_KERNEL_H */
