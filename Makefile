@@ -14,7 +14,7 @@ DEMO_CONFIG := $(addprefix $(CONFIGS)/onecopy_, guest.config shared_kernel.confi
 DEBUG_CONFIG := $(DEMO_CONFIG) $(CONFIGS)/onecopy_debug.config
 CARGO_RUN := cargo run --quiet --release --locked --manifest-path $(CARGO_DIR)/Cargo.toml
 
-.PHONY: help setup fetch overlay kernel kernel-module kernel-debug tools root stress kunit boot-test baremetal balloon-contract bench-cmm bench-dcss demo check \
+.PHONY: help setup fetch overlay kernel kernel-module kernel-debug kernel-kvm tools root stress kunit check-kvm boot-test baremetal balloon-contract bench-cmm bench-dcss demo check \
 	fuzz export rustfmt clean distclean
 
 help: ## Shows this list
@@ -52,6 +52,12 @@ root: setup ## Makes the Debian root of the demo in build/root/debian
 
 stress: setup ## Puts stress-ng, for guests of the boot tests, into build/root/stress
 	@scripts/mkstress
+
+kernel-kvm: overlay ## Builds build/kernel-kvm: the inner host of check-kvm
+	@scripts/build-kernel build/kernel-kvm $(CONFIGS)/onecopy_kvm_host.config
+
+check-kvm: kernel kernel-kvm tools stress ## Runs the boot tests with KVM, in an inner host where it does not work here (TEST=name)
+	$(CARGO_RUN) -p onecopy-boot --bin check-kvm -- $(TEST)
 
 kunit: kernel-debug tools ## Runs the KUnit suites and the doctests of the abstractions under QEMU
 	$(CARGO_RUN) -p onecopy-boot --bin kunit -- --kernel-dir build/kernel-debug

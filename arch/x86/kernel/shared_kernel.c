@@ -15,8 +15,12 @@
 #include <linux/bitmap.h>
 #include <linux/ctype.h>
 #include <linux/elfnote.h>
+#include <linux/gfp.h>
 #include <linux/init.h>
+#include <linux/kasan.h>
 #include <linux/kobject.h>
+#include <linux/mm.h>
+#include <linux/mmzone.h>
 #include <linux/notifier.h>
 #include <linux/panic.h>
 #include <linux/shared_kernel.h>
@@ -101,6 +105,47 @@ static int __init parse_savesys(char *name)
 }
 early_param("savesys", parse_savesys);
 
+static void scrub_block(struct page *page, unsigned int order)
+{
+	unsigned long i;
+
+	for (i = 0; i < 1UL << order; i++) {
+		void *start = page_address(page + i);
+
+		/* Reading what was never touched costs the host nothing. */
+		if (memchr_inv(start, 0, PAGE_SIZE))
+			clear_page(start);
+	}
+}
+
+/*
+ * What the boot has left in free pages would be saved, loaded by every guest, and be the same secret
+ * in all of them.
+ */
+static void scrub_free_pages(void)
+{
+	unsigned int order, type;
+	unsigned long flags;
+	struct zone *zone;
+
+	if (page_poisoning_enabled() || debug_pagealloc_enabled())
+		return;
+	drain_all_pages(NULL);
+	/* To KASAN this looks like a use after free. */
+	kasan_disable_current();
+	for_each_populated_zone(zone) {
+		spin_lock_irqsave(&zone->lock, flags);
+		for_each_migratetype_order(order, type) {
+			struct page *page;
+
+			list_for_each_entry(page, &zone->free_area[order].free_list[type], buddy_list)
+				scrub_block(page, order);
+		}
+		spin_unlock_irqrestore(&zone->lock, flags);
+	}
+	kasan_enable_current();
+}
+
 /*
  * Waits until the host has saved the guest. What it saves is a guest in this very loop, so the end
  * of the loop is where every guest begins that is started from it.
@@ -153,6 +198,7 @@ void shared_kernel_save_point(void)
 		WRITE_ONCE(gate.state, GATE_REFUSED);
 		return;
 	}
+	scrub_free_pages();
 	pr_info("%s: at the save point\n", saved_name);
 	if (wait_at_gate() == GATE_LEFT) {
 		pr_warn("%s: not saved, the host did not come\n", saved_name);

@@ -3,7 +3,7 @@
 //! The boot tests: each one starts guests of its own and says what it found.
 //!
 //! Besides its own `--kernel-dir DIR` (once or more, else `ONECOPY_KERNEL_DIR`, a list with colons,
-//! else the three that `make` builds) the program takes the arguments of a Rust test harness.
+//! else the three that `make` builds) and `--accel auto|kvm|tcg` the program takes the arguments of a Rust test harness.
 
 mod cases;
 mod context;
@@ -43,7 +43,9 @@ fn main() -> ExitCode {
 }
 
 fn run(mut arguments: Vec<OsString>) -> Result<ExitCode> {
-    let kernels = kernels(take_directories(&mut arguments)?)?;
+    let directories = take(&mut arguments, "--kernel-dir")?;
+    let kernels = kernels(directories.into_iter().map(PathBuf::from).collect())?;
+    let accel = accelerator(&take(&mut arguments, "--accel")?)?;
     let arguments = Arguments::from_iter(arguments);
     let mut trials = Vec::new();
     if arguments.list {
@@ -54,7 +56,7 @@ fn run(mut arguments: Vec<OsString>) -> Result<ExitCode> {
             trials.extend(selected.map(|case| Trial::test(name(kernel, &case), || Ok(()))));
         }
     } else {
-        let host = Host::find(accel::Choice::Auto)?;
+        let host = Host::find(accel)?;
         for kernel in kernels {
             let context = Arc::new(Context::new(host.clone(), kernel)?);
             trials.extend(trials_of(&context));
@@ -82,20 +84,26 @@ fn name(kernel: &Kernel, case: &Case) -> String {
     format!("{}::{}", kernel.label(), case.name)
 }
 
-/// Takes `--kernel-dir DIR` out of the arguments.
-fn take_directories(arguments: &mut Vec<OsString>) -> Result<Vec<PathBuf>> {
-    let mut directories = Vec::new();
-    while let Some(at) = arguments
-        .iter()
-        .position(|argument| argument == "--kernel-dir")
-    {
+/// Takes an option out of the arguments, and returns its values.
+fn take(arguments: &mut Vec<OsString>, option: &str) -> Result<Vec<OsString>> {
+    let mut values = Vec::new();
+    while let Some(at) = arguments.iter().position(|argument| argument == option) {
         if at + 1 >= arguments.len() {
-            bail!("--kernel-dir wants a directory");
+            bail!("{option} wants a value");
         }
         arguments.remove(at);
-        directories.push(arguments.remove(at).into());
+        values.push(arguments.remove(at));
     }
-    Ok(directories)
+    Ok(values)
+}
+
+/// The last value wins.
+fn accelerator(values: &[OsString]) -> Result<accel::Choice> {
+    let Some(value) = values.last() else {
+        return Ok(accel::Choice::Auto);
+    };
+    let word = value.to_str().context("--accel wants auto, kvm or tcg")?;
+    Ok(word.parse()?)
 }
 
 fn kernels(mut directories: Vec<PathBuf>) -> Result<Vec<Kernel>> {

@@ -23,7 +23,8 @@ use onecopy_boot::Options;
 use onecopy_machine::accel;
 
 /// What the suites of this tree are; KUnit's own and those of the kernel run too.
-const EXPECTED: [&str; 27] = [
+const EXPECTED: [&str; 30] = [
+    "cmm_counters",
     "cmm_options",
     "cmm_pools",
     "cmm_ranges",
@@ -36,8 +37,10 @@ const EXPECTED: [&str; 27] = [
     "dcss_names",
     "dcss_plan",
     "dcss_space",
+    "ipl_clock",
     "rust_bio",
     "rust_dax",
+    "rust_fw_cfg",
     "rust_memremap",
     "rust_mm_memory_hotplug",
     "rust_mm_oom",

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Runs the boot tests with KVM.
+//!
+//! Where a trial boot with KVM succeeds they run on this machine. Elsewhere they run in an inner
+//! host: a kernel with KVM on an emulated machine that has SVM, with this machine's root file
+//! system, read-only, as its own. The last line is `N passed, N failed`.
+
+use std::ffi::OsString;
+use std::io::stdout;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::bail;
+use anyhow::Context;
+use anyhow::Result;
+use clap::Parser;
+use onecopy_boot::Kernel;
+use onecopy_machine::accel;
+use onecopy_machine::options;
+use onecopy_machine::options::Accel;
+use onecopy_machine::options::Params;
+use onecopy_machine::Config;
+use onecopy_machine::Machine;
+use onecopy_machine::Qemu;
+
+/// What the first process of the inner host says at the end.
+const ENDED: &str = "check-kvm: the tests ended with ";
+
+/// How the summary of the tests begins.
+const SUMMARY: &str = "test result: ";
+
+/// What the inner host has. It keeps the memory of all its guests, and all files that are written.
+const CPUS: u32 = 2;
+const MEMORY_BYTES: u64 = 6 << 30;
+
+/// This machine's files, for the inner host; of several file systems, hence the new inode numbers.
+const SHARE: &str = "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap";
+
+/// Runs the boot tests with KVM.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The directory that the kernel of the inner host was built in
+    #[arg(long, default_value = "build/kernel-kvm")]
+    host_kernel_dir: PathBuf,
+    /// The directory that the guests' kernel was built in
+    #[arg(long, default_value = "build/kernel")]
+    kernel_dir: PathBuf,
+    /// Give up after so many seconds
+    #[arg(long, default_value_t = 3000)]
+    timeout: u64,
+    /// Run the tests with this text in their names only
+    filter: Option<String>,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("check-kvm: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Returns whether all tests have passed.
+fn run(arguments: &Arguments) -> Result<bool> {
+    let qemu = Qemu::find()?;
+    if accel::choose(accel::Choice::Auto, &qemu) == Accel::Kvm {
+        eprintln!("check-kvm: KVM works here, no inner host is needed");
+        return here(arguments);
+    }
+    let output = inner_host(qemu, arguments)?;
+    let (passed, failed) = totals(&output).context("the tests have not come to their end")?;
+    println!("{passed} passed, {failed} failed");
+    Ok(failed == 0 && passed > 0 && output.contains(&format!("{ENDED}0")))
+}
+
+/// Runs the tests on this machine.
+fn here(arguments: &Arguments) -> Result<bool> {
+    let program = std::env::current_exe()?.with_file_name("onecopy-boot");
+    let status = Command::new(program)
+        .args(["--accel", "kvm"])
+        .args(words(arguments))
+        .status()
+        .context("cannot run onecopy-boot")?;
+    Ok(status.success())
+}
+
+/// The arguments of the tests.
+fn words(arguments: &Arguments) -> Vec<OsString> {
+    let mut words = vec![
+        "--kernel-dir".into(),
+        arguments.kernel_dir.clone().into_os_string(),
+    ];
+    words.extend(arguments.filter.as_ref().map(OsString::from));
+    words
+}
+
+/// Runs the tests in an inner host, and returns what it has said.
+fn inner_host(qemu: Qemu, arguments: &Arguments) -> Result<String> {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../..")
+        .canonicalize()?;
+    let kernel = Kernel::open(&arguments.host_kernel_dir)?;
+    let mut config = Config::new(qemu, Accel::Tcg);
+    config.name = "check-kvm".to_owned();
+    config.cpus = CPUS;
+    config.memory_bytes = MEMORY_BYTES;
+    config.kernel = Some(options::Kernel {
+        kernel: kernel.image(),
+        initrd: None,
+        append: append(&top, &words(arguments))?,
+    });
+    config.extra_args.extend(["-fsdev".into(), SHARE.into()]);
+    let device = Params::new("virtio-9p-pci")
+        .with("fsdev", "root")
+        .with("mount_tag", "/dev/root");
+    config.add(&options::Device(device));
+
+    let mut machine = Machine::start_with(&config, Some(Box::new(stdout())))?;
+    machine.wait_for(ENDED, Duration::from_secs(arguments.timeout))?;
+    // The number behind it may take a moment longer.
+    machine
+        .wait_for(&format!("{ENDED}0"), Duration::from_secs(1))
+        .ok();
+    let output = machine.console().text();
+    machine.kill()?;
+    Ok(output)
+}
+
+/// The inner host's command line.
+fn append(top: &Path, words: &[OsString]) -> Result<String> {
+    let top = top.to_str().context("the path of the tree is not UTF-8")?;
+    let mut line = format!(
+        "console=ttyS0 panic=-1 root=/dev/root rootfstype=9p ro \
+         rootflags=trans=virtio,version=9p2000.L,cache=loose,msize=262144 \
+         init={top}/scripts/kvm-host-init --"
+    );
+    for word in words {
+        let word = word.to_str().context("an argument is not UTF-8")?;
+        if word.contains(char::is_whitespace) {
+            bail!("{word:?} cannot be passed on: it has white space");
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    Ok(line)
+}
+
+/// Reads how many tests have passed and failed.
+fn totals(output: &str) -> Option<(u64, u64)> {
+    let line = output.lines().rev().find(|line| line.contains(SUMMARY))?;
+    let number = |what: &str| {
+        let before = line.split(what).next()?;
+        before.trim_end().rsplit(' ').next()?.parse().ok()
+    };
+    Some((number(" passed")?, number(" failed")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_is_the_last_one() {
+        let output = "test result: ok. 1 passed; 9 failed; 0 ignored\nx\n\
+                      test result: FAILED. 92 passed; 1 failed; 0 ignored\nend\n";
+        assert_eq!(totals(output), Some((92, 1)));
+        assert_eq!(totals("nothing"), None);
+    }
+
+    #[test]
+    fn arguments_reach_the_first_process_as_words() {
+        let words = ["a".into(), "b-c".into()];
+        let line = append(Path::new("/top"), &words).unwrap();
+        assert!(line.ends_with("init=/top/scripts/kvm-host-init -- a b-c"));
+        assert!(append(Path::new("/top"), &["a b".into()]).is_err());
+    }
+}
