@@ -331,9 +331,10 @@ pub trait Driver {
 
     /// The device changed its configuration space, or needs a reset.
     ///
-    /// May be called in interrupt context, so it must not sleep. If the device needs a reset (virtio
-    /// specification, "Device Status Field") all queues are broken by then, see
-    /// [`Virtqueue::is_broken`], and their handlers were called: what a driver waits for will not come.
+    /// May be called in interrupt context, so it must not sleep. If the device needs a reset
+    /// (virtio specification, "Device Status Field") all queues are broken by then, see
+    /// [`Virtqueue::is_broken`], and their handlers were called: what a driver waits for will not
+    /// come.
     fn config_changed<'bound>(vdev: &'bound Device<device::Bound>, this: Pin<&Self::Data<'bound>>) {
         let _ = (vdev, this);
     }

@@ -119,8 +119,8 @@ static void scrub_block(struct page *page, unsigned int order)
 }
 
 /*
- * What the boot has left in free pages would be saved, loaded by every guest, and be the same secret
- * in all of them.
+ * What the boot has left in free pages would be saved, loaded by every guest, and be the same
+ * secret in all of them.
  */
 static void scrub_free_pages(void)
 {
@@ -136,9 +136,10 @@ static void scrub_free_pages(void)
 	for_each_populated_zone(zone) {
 		spin_lock_irqsave(&zone->lock, flags);
 		for_each_migratetype_order(order, type) {
+			struct list_head *free = &zone->free_area[order].free_list[type];
 			struct page *page;
 
-			list_for_each_entry(page, &zone->free_area[order].free_list[type], buddy_list)
+			list_for_each_entry(page, free, buddy_list)
 				scrub_block(page, order);
 		}
 		spin_unlock_irqrestore(&zone->lock, flags);

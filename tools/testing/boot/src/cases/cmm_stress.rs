@@ -69,9 +69,8 @@ fn a_thousand_random_targets_under_stress_do_no_harm(context: &Context) -> Resul
         shrink_at_random(guest, size)?;
         let taken = guest.cmm_counter("reported_pages")? + guest.cmm_counter("inflated_pages")?;
         let returned = guest.cmm_counter("returned_pages")?;
-        // On average a third of the guest goes one way or the other with each step; the driver need
-        // not follow each.
-        let least = size / PAGE * STEPS / 100;
+        // The driver need not follow each step, but more than once through the guest's memory.
+        let least = size / PAGE * 2;
         ensure!(
             taken > least && returned > least / 2,
             "{taken} pages taken, {returned} returned"
