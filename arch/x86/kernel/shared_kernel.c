@@ -118,6 +118,14 @@ static void scrub_block(struct page *page, unsigned int order)
 	}
 }
 
+static void scrub_list(struct list_head *list, unsigned int order)
+{
+	struct page *page;
+
+	list_for_each_entry(page, list, buddy_list)
+		scrub_block(page, order);
+}
+
 /*
  * What the boot has left in free pages would be saved, loaded by every guest, and be the same
  * secret in all of them.
@@ -130,17 +138,15 @@ static void scrub_free_pages(void)
 
 	if (page_poisoning_enabled() || debug_pagealloc_enabled())
 		return;
-	drain_all_pages(NULL);
+	/* There is one processor. */
+	drain_local_pages(NULL);
 	/* To KASAN this looks like a use after free. */
 	kasan_disable_current();
 	for_each_populated_zone(zone) {
 		spin_lock_irqsave(&zone->lock, flags);
-		for_each_migratetype_order(order, type) {
-			struct list_head *free = &zone->free_area[order].free_list[type];
-			struct page *page;
-
-			list_for_each_entry(page, free, buddy_list)
-				scrub_block(page, order);
+		for (order = 0; order < NR_PAGE_ORDERS; order++) {
+			for (type = 0; type < MIGRATE_TYPES; type++)
+				scrub_list(&zone->free_area[order].free_list[type], order);
 		}
 		spin_unlock_irqrestore(&zone->lock, flags);
 	}
