@@ -29,6 +29,7 @@ use crate::error::Error;
 use crate::progress::Meter;
 use crate::progress::Progress;
 use crate::progress::Stage;
+use crate::publish::Form;
 use crate::publish::Publisher;
 use crate::space::Space;
 use crate::store::Store;
@@ -245,7 +246,7 @@ impl SpaceBuilder {
         let saved_unix_seconds = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs());
-        let publisher = Publisher::lock(directory)?;
+        let publisher = Publisher::lock(directory, Form::Segment)?;
         let generation = publisher.next_generation()?;
         for member in members.iter_mut() {
             member.generation = generation;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Files that nobody sees until they are complete, and directories that nobody ever sees.
+//! Files and directories that nobody sees until they are complete, if ever.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -111,18 +111,22 @@ impl Draft {
     }
 }
 
-/// A hidden directory for the temporary files of other programs.
+/// A hidden directory, for the temporary files of other programs or for what becomes a generation.
 ///
-/// It vanishes like a [`Draft`] with a hidden name.
+/// It vanishes like a [`Draft`] with a hidden name, unless it was given another name.
 #[derive(Debug)]
-pub(crate) struct Scratch {
+pub struct Scratch {
     directory: TempDir,
     _lock: File,
 }
 
 impl Scratch {
     /// Creates an empty directory in `directory`.
-    pub(crate) fn create(directory: &Path) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// When `directory` cannot be written to.
+    pub fn create(directory: &Path) -> Result<Self> {
         let _guard = Lock::shared(directory)?;
         let create = || {
             let scratch = tempfile::Builder::new()
@@ -139,7 +143,7 @@ impl Scratch {
     }
 
     /// Returns the path of the directory.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.directory.path()
     }
 }

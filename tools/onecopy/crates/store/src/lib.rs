@@ -15,6 +15,9 @@
 //! changes in one rename. So a full disk or a kill leaves either the old state or the new one.
 //! Older generations stay for the guests that use them.
 //!
+//! [`Publisher`] does the same for directories, the [form](Form) that the generations of saved
+//! systems have (crate `onecopy-system`).
+//!
 //! The format of the files is in [`onecopy_format::segment_space`].
 
 mod builder;
@@ -33,15 +36,21 @@ pub use self::builder::MemberContent;
 pub use self::builder::MemberSource;
 pub use self::builder::Ownership;
 pub use self::builder::SpaceBuilder;
+pub use self::draft::Scratch;
 pub use self::erofs::LayoutError;
 pub use self::erofs::Mkfs;
 pub use self::erofs::MkfsError;
 pub use self::error::Error;
+pub use self::lock::Lock;
 pub use self::progress::Progress;
 pub use self::progress::Stage;
+pub use self::publish::Form;
+pub use self::publish::Publisher;
+pub use self::publish::CURRENT;
 pub use self::space::MemberCheck;
 pub use self::space::MemberState;
 pub use self::space::Space;
+pub use self::store::names_in;
 pub use self::store::Store;
 
 /// Shorthand for results of this crate.

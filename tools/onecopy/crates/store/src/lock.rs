@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The lock of a segment space's directory.
+//! The lock of a directory.
 
 use std::fs::File;
 use std::path::Path;
@@ -23,13 +23,17 @@ const RETRY: Duration = Duration::from_millis(10);
 
 /// A held lock; it is released when this is dropped, at the latest when the process ends.
 #[derive(Debug)]
-pub(crate) struct Lock {
+pub struct Lock {
     _file: File,
 }
 
 impl Lock {
     /// Waits for the right to publish generations and to remove leftovers: one process has it.
-    pub(crate) fn exclusive(directory: &Path) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// When somebody has it for more than a minute, or the directory cannot be written to.
+    pub fn exclusive(directory: &Path) -> Result<Self> {
         Self::wait(directory, FlockOperation::NonBlockingLockExclusive)
     }
 

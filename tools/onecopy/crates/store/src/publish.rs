@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Giving a complete segment space its name.
+//! Giving a complete generation its name: the file of a segment space, the directory of a system.
 
 use std::fs;
 use std::fs::File;
@@ -12,46 +12,102 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use onecopy_format::segment_space::Member;
+use rustix::fs::renameat_with;
+use rustix::fs::RenameFlags;
+use rustix::fs::CWD;
 
 use crate::draft;
 use crate::draft::Draft;
+use crate::draft::Scratch;
 use crate::error::Error;
 use crate::lock::Lock;
 use crate::space::changes_in_place;
 use crate::Result;
 
 /// Name of the link to the generation that new guests get.
-pub(crate) const CURRENT: &str = "current";
+pub const CURRENT: &str = "current";
 
 /// Name of the link from before the generation gets its name until it is current.
 const NEXT: &str = ".current";
 
-/// Extension of a generation.
-const EXTENSION: &str = "seg";
+/// What a generation is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// The file of a segment space, such as `1.seg`.
+    Segment,
+    /// The directory of a saved system, such as `1`.
+    System,
+}
 
-/// The right to publish generations of one segment space; one process at a time has it.
+impl Form {
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Segment => ".seg",
+            Self::System => "",
+        }
+    }
+
+    /// Returns the name of a generation in its directory.
+    pub fn file_name(self, generation: u64) -> String {
+        format!("{generation}{}", self.suffix())
+    }
+
+    /// Returns the generation that a name stands for.
+    pub fn generation_of(self, name: &Path) -> Option<u64> {
+        let name = name.to_str()?;
+        let generation = name.strip_suffix(self.suffix())?.parse().ok()?;
+        // Other spellings of a number, such as 01.seg, are not ours.
+        (name == self.file_name(generation)).then_some(generation)
+    }
+
+    /// Returns the generations in `directory`, in ascending order.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be read.
+    pub fn generations(self, directory: &Path) -> Result<Vec<u64>> {
+        let mut generations = Vec::new();
+        for entry in fs::read_dir(directory).map_err(Error::io("read", directory))? {
+            let name = entry.map_err(Error::io("read", directory))?.file_name();
+            generations.extend(self.generation_of(Path::new(&name)));
+        }
+        generations.sort_unstable();
+        Ok(generations)
+    }
+}
+
+/// The right to publish generations of one name; one process at a time has it.
 #[derive(Debug)]
-pub(crate) struct Publisher {
+pub struct Publisher {
     directory: PathBuf,
+    form: Form,
     _lock: Lock,
 }
 
 impl Publisher {
     /// Waits for the right, and removes what killed processes have left.
-    pub(crate) fn lock(directory: &Path) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// When somebody else keeps the right for a minute, or leftovers cannot be removed.
+    pub fn lock(directory: &Path, form: Form) -> Result<Self> {
         let lock = Lock::exclusive(directory)?;
-        remove_leftovers(directory)?;
+        remove_leftovers(directory, form)?;
         Ok(Self {
             directory: directory.to_owned(),
+            form,
             _lock: lock,
         })
     }
 
     /// Returns the number that the next generation gets.
-    pub(crate) fn next_generation(&self) -> Result<u64> {
-        Ok(generations(&self.directory)?
-            .last()
-            .map_or(1, |last| last + 1))
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be read.
+    pub fn next_generation(&self) -> Result<u64> {
+        let generations = self.form.generations(&self.directory)?;
+        Ok(generations.last().map_or(1, |last| last + 1))
     }
 
     /// Writes the draft to disk, names it and makes it the current generation.
@@ -61,17 +117,46 @@ impl Publisher {
         generation: u64,
         members: &[Member],
     ) -> Result<PathBuf> {
-        let name = file_name(generation);
-        let path = self.directory.join(&name);
+        let path = self.directory.join(self.form.file_name(generation));
         let file = draft.file();
         file.set_permissions(Permissions::from_mode(mode(members)))
             .and_then(|()| file.sync_all())
             .map_err(Error::io("write", &path))?;
+        self.make_current(generation, || draft.link(&path))
+    }
 
+    /// Names a directory, whose files are complete and on disk, and makes it the current
+    /// generation.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be named; the generation that was current still is.
+    pub fn publish_directory(&self, draft: &Scratch, generation: u64) -> Result<PathBuf> {
+        let path = self.directory.join(self.form.file_name(generation));
+        self.make_current(generation, || {
+            File::open(draft.path())?.sync_all()?;
+            Ok(renameat_with(
+                CWD,
+                draft.path(),
+                CWD,
+                &path,
+                RenameFlags::NOREPLACE,
+            )?)
+        })
+    }
+
+    /// Announces the generation, lets `link` give it its name, and replaces `current`.
+    fn make_current(
+        &self,
+        generation: u64,
+        link: impl FnOnce() -> io::Result<()>,
+    ) -> Result<PathBuf> {
+        let name = self.form.file_name(generation);
+        let path = self.directory.join(&name);
         let next = self.directory.join(NEXT);
         symlink(&name, &next).map_err(Error::io("create", &next))?;
-        if let Err(error) = draft.link(&path) {
-            // The file that has the name, if there is one, is not ours to remove.
+        if let Err(error) = link() {
+            // What has the name, if there is something, is not ours to remove.
             remove_if_there(&next).map_err(Error::io("remove", &next))?;
             return Err(Error::io("create", &path)(error));
         }
@@ -102,56 +187,38 @@ fn mode(members: &[Member]) -> u32 {
 /// Removes what killed processes have left in `directory`, and returns the number of files.
 ///
 /// The caller holds the exclusive lock of the directory.
-pub(crate) fn remove_leftovers(directory: &Path) -> Result<usize> {
+pub(crate) fn remove_leftovers(directory: &Path, form: Form) -> Result<usize> {
     let drafts = draft::remove_stale(directory).map_err(Error::io("clean", directory))?;
-    let unpublished = remove_unpublished(directory).map_err(Error::io("clean", directory))?;
+    let unpublished = remove_unpublished(directory, form).map_err(Error::io("clean", directory))?;
     Ok(drafts + unpublished)
 }
 
 /// Removes a generation that has a name but was never current, and the link that tells of it.
-fn remove_unpublished(directory: &Path) -> io::Result<usize> {
+fn remove_unpublished(directory: &Path, form: Form) -> io::Result<usize> {
     let next = directory.join(NEXT);
     let Ok(target) = fs::read_link(&next) else {
         return Ok(0);
     };
     let is_current = fs::read_link(directory.join(CURRENT)).is_ok_and(|name| name == target);
-    if generation_of(&target).is_some() && !is_current {
-        remove_if_there(&directory.join(&target))?;
+    if form.generation_of(&target).is_some() && !is_current {
+        match form {
+            Form::Segment => remove_if_there(&directory.join(&target))?,
+            Form::System => remove_tree_if_there(&directory.join(&target))?,
+        }
     }
     remove_if_there(&next)?;
     Ok(1)
 }
 
-/// Returns the generations in `directory`, in ascending order.
-pub(crate) fn generations(directory: &Path) -> Result<Vec<u64>> {
-    let mut generations = Vec::new();
-    for entry in fs::read_dir(directory).map_err(Error::io("read", directory))? {
-        let name = entry.map_err(Error::io("read", directory))?.file_name();
-        generations.extend(generation_of(Path::new(&name)));
-    }
-    generations.sort_unstable();
-    Ok(generations)
-}
-
-/// Returns the file name of a generation.
-pub(crate) fn file_name(generation: u64) -> String {
-    format!("{generation}.{EXTENSION}")
-}
-
-/// Returns the generation that a file name stands for.
-pub(crate) fn generation_of(name: &Path) -> Option<u64> {
-    let generation = name
-        .to_str()?
-        .strip_suffix(EXTENSION)?
-        .strip_suffix('.')?
-        .parse()
-        .ok()?;
-    // Other spellings of a number, such as 01.seg, are not ours.
-    (name.to_str()? == file_name(generation)).then_some(generation)
-}
-
 fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+fn remove_tree_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,
     }
@@ -163,7 +230,7 @@ mod tests {
 
     fn publish(directory: &Path) -> PathBuf {
         let draft = Draft::create(directory).unwrap();
-        let publisher = Publisher::lock(directory).unwrap();
+        let publisher = Publisher::lock(directory, Form::Segment).unwrap();
         let generation = publisher.next_generation().unwrap();
         publisher.publish(&draft, generation, &[]).unwrap()
     }
@@ -178,7 +245,10 @@ mod tests {
             assert_eq!(current, Path::new(expected));
             assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o444);
         }
-        assert_eq!(generations(directory.path()).unwrap(), [1, 2, 3]);
+        assert_eq!(
+            Form::Segment.generations(directory.path()).unwrap(),
+            [1, 2, 3]
+        );
     }
 
     #[test]
@@ -196,13 +266,13 @@ mod tests {
         // A kill between the name and the link leaves this.
         symlink("2.seg", directory.path().join(NEXT)).unwrap();
         fs::write(directory.path().join("2.seg"), "complete but never current").unwrap();
-        drop(Publisher::lock(directory.path()).unwrap());
-        assert_eq!(generations(directory.path()).unwrap(), [1]);
+        drop(Publisher::lock(directory.path(), Form::Segment).unwrap());
+        assert_eq!(Form::Segment.generations(directory.path()).unwrap(), [1]);
         assert!(!directory.path().join(NEXT).is_symlink());
         // The current generation stays, whatever the link says.
         symlink("1.seg", directory.path().join(NEXT)).unwrap();
-        drop(Publisher::lock(directory.path()).unwrap());
-        assert_eq!(generations(directory.path()).unwrap(), [1]);
+        drop(Publisher::lock(directory.path(), Form::Segment).unwrap());
+        assert_eq!(Form::Segment.generations(directory.path()).unwrap(), [1]);
     }
 
     #[test]
@@ -210,6 +280,29 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("4.seg"), "complete but never current").unwrap();
         assert_eq!(publish(directory.path()), directory.path().join("5.seg"));
+    }
+
+    #[test]
+    fn a_directory_is_published_like_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        for expected in ["1", "2"] {
+            let draft = Scratch::create(directory.path()).unwrap();
+            fs::write(draft.path().join("manifest"), expected).unwrap();
+            let publisher = Publisher::lock(directory.path(), Form::System).unwrap();
+            let generation = publisher.next_generation().unwrap();
+            let path = publisher.publish_directory(&draft, generation).unwrap();
+            assert_eq!(path, at(expected));
+            drop(draft);
+            let manifest = fs::read_to_string(at(CURRENT).join("manifest")).unwrap();
+            assert_eq!(manifest, expected);
+        }
+        // A kill between the name and the link leaves this.
+        symlink("3", at(NEXT)).unwrap();
+        fs::create_dir(at("3")).unwrap();
+        fs::write(at("3/manifest"), "complete but never current").unwrap();
+        drop(Publisher::lock(directory.path(), Form::System).unwrap());
+        assert_eq!(Form::System.generations(directory.path()).unwrap(), [1, 2]);
     }
 
     #[test]
@@ -222,7 +315,11 @@ mod tests {
             (".seg", None),
             ("current", None),
         ] {
-            assert_eq!(generation_of(Path::new(name)), expected, "{name}");
+            assert_eq!(
+                Form::Segment.generation_of(Path::new(name)),
+                expected,
+                "{name}"
+            );
         }
     }
 }

@@ -13,6 +13,7 @@ use onecopy_format::segment_space::Name;
 use crate::error::Error;
 use crate::lock::Lock;
 use crate::publish;
+use crate::publish::Form;
 use crate::space::Space;
 use crate::Result;
 
@@ -39,23 +40,7 @@ impl Store {
     ///
     /// When the directory cannot be read. A store that does not exist is empty.
     pub fn names(&self) -> Result<Vec<Name>> {
-        let directory = self.segments();
-        let entries = match fs::read_dir(&directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(Error::io("read", &directory)(error)),
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(Error::io("read", &directory))?;
-            if let Some(name) = name_of(&entry.file_name()) {
-                if entry.path().join(publish::CURRENT).is_symlink() {
-                    names.push(name);
-                }
-            }
-        }
-        names.sort_unstable();
-        Ok(names)
+        names_in(&self.segments())
     }
 
     /// Opens the current generation of a segment space.
@@ -85,7 +70,7 @@ impl Store {
     ///
     /// When the directory cannot be read.
     pub fn generations(&self, name: Name) -> Result<Vec<u64>> {
-        publish::generations(&self.space_directory(name))
+        Form::Segment.generations(&self.space_directory(name))
     }
 
     /// Opens one generation of a segment space.
@@ -97,7 +82,7 @@ impl Store {
         Space::open(
             &self
                 .space_directory(name)
-                .join(publish::file_name(generation)),
+                .join(Form::Segment.file_name(generation)),
         )
     }
 
@@ -116,7 +101,7 @@ impl Store {
             let path = entry.map_err(Error::io("read", &directory))?.path();
             if path.is_dir() {
                 let _lock = Lock::exclusive(&path)?;
-                removed += publish::remove_leftovers(&path)?;
+                removed += publish::remove_leftovers(&path, Form::Segment)?;
             }
         }
         Ok(removed)
@@ -136,6 +121,30 @@ impl Store {
     fn space_directory(&self, name: Name) -> PathBuf {
         self.segments().join(name.as_str())
     }
+}
+
+/// Returns the names in `directory` that have a current generation, in order.
+///
+/// # Errors
+///
+/// When the directory cannot be read. One that does not exist is empty.
+pub fn names_in(directory: &Path) -> Result<Vec<Name>> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::io("read", directory)(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(Error::io("read", directory))?;
+        if let Some(name) = name_of(&entry.file_name()) {
+            if entry.path().join(publish::CURRENT).is_symlink() {
+                names.push(name);
+            }
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// Returns the name that a directory stands for; anything else in the store is not ours.
