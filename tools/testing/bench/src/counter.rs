@@ -21,6 +21,7 @@ use onecopy_machine::options::Access;
 use onecopy_machine::options::Chardev;
 use onecopy_machine::options::Kernel;
 use onecopy_machine::options::Serial;
+use onecopy_machine::options::SocketEnd;
 use onecopy_machine::Config;
 use onecopy_machine::Machine;
 use onecopy_machine::Qemu;
@@ -60,6 +61,7 @@ impl Counter {
         config.add(&Chardev {
             id: chardev.clone(),
             path: listener.path().to_owned(),
+            end: SocketEnd::Client,
         });
         config.add(&Serial { chardev });
         let machine = Machine::start(&config)?;

@@ -2,24 +2,32 @@
 
 //! What a guest consists of, and the command line that makes QEMU build it.
 
+mod ram;
+
 use std::ffi::OsString;
 use std::path::Path;
 use std::path::PathBuf;
 
+pub use self::ram::Backing;
+pub use self::ram::RamRange;
 use crate::options::Accel;
 use crate::options::Access;
 use crate::options::BlockFormat;
 use crate::options::Blockdev;
 use crate::options::Chardev;
 use crate::options::Cpu;
+use crate::options::FwCfg;
+use crate::options::IncomingDefer;
 use crate::options::Kernel;
 use crate::options::MachineType;
 use crate::options::Memory;
 use crate::options::MemoryBackendFile;
 use crate::options::Mon;
 use crate::options::Name;
+use crate::options::PcieRootPort;
 use crate::options::Serial;
 use crate::options::Smp;
+use crate::options::SocketEnd;
 use crate::options::Switch;
 use crate::options::VirtioBlkPci;
 use crate::options::VirtioPmemPci;
@@ -59,26 +67,41 @@ pub struct Config {
     pub accel: Accel,
     /// Name of the guest on the host.
     pub name: String,
+    /// The board: `q35`, or a version of it such as `pc-q35-10.0`.
+    pub machine_type: String,
     /// Processor model; `None` takes the best that the accelerator offers.
     pub cpu: Option<Cpu>,
     /// Virtual processors.
     pub cpus: u32,
+    /// How many there can be after some were plugged; `cpus` if it is less.
+    pub max_cpus: u32,
     /// RAM at boot, in bytes.
     pub memory_bytes: u64,
+    /// What RAM is made of, from its beginning; together `memory_bytes`. One anonymous block if
+    /// there are none.
+    pub ranges: Vec<RamRange>,
     /// Room for memory devices that are plugged later, in bytes; `hotplug_slots` of them.
     pub hotplug_bytes: u64,
     /// Number of memory devices that may be plugged later.
     pub hotplug_slots: u32,
+    /// Number of devices that may be plugged later: of the PCIe root ports `port0`, `port1` ...
+    pub root_ports: u32,
     /// What to boot; `None` leaves it to the firmware.
     pub kernel: Option<Kernel>,
     /// Segment spaces, in the order of the devices `pmem0`, `pmem1` ...
     pub segments: Vec<SegmentDevice>,
     /// Disks, in the order of the devices `disk0`, `disk1` ...
     pub disks: Vec<Disk>,
+    /// Files that the guest can read by their names.
+    pub fw_cfg: Vec<FwCfg>,
     /// More arguments, usually added by [`Config::add`].
     pub extra_args: Vec<OsString>,
     /// Do not let the processors run until QMP `cont`.
     pub paused: bool,
+    /// Wait for a saved state instead of booting; see [`crate::Machine::load_state`].
+    pub incoming: bool,
+    /// Where QEMU listens with a second monitor, for other processes than ours.
+    pub control_socket: Option<PathBuf>,
     /// Where to keep the console's output; `None` keeps it only as long as the guest.
     pub console_log: Option<PathBuf>,
 }
@@ -97,16 +120,23 @@ impl Config {
             qemu,
             accel,
             name: "onecopy".to_owned(),
+            machine_type: "q35".to_owned(),
             cpu: None,
             cpus: 1,
+            max_cpus: 0,
             memory_bytes: 512 << 20,
+            ranges: Vec::new(),
             hotplug_bytes: 0,
             hotplug_slots: 0,
+            root_ports: 0,
             kernel: None,
             segments: Vec::new(),
             disks: Vec::new(),
+            fw_cfg: Vec::new(),
             extra_args: Vec::new(),
             paused: false,
+            incoming: false,
+            control_socket: None,
             console_log: None,
         }
     }
@@ -129,13 +159,20 @@ impl Config {
         .to_vec();
         self.add_machine(&mut args);
         self.add_channels(&mut args, sockets);
+        self.add_root_ports(&mut args);
         self.add_segments(&mut args);
         self.add_disks(&mut args);
+        for file in &self.fw_cfg {
+            file.add_to(&mut args);
+        }
         if let Some(kernel) = &self.kernel {
             kernel.add_to(&mut args);
         }
         if self.paused {
             args.push("-S".into());
+        }
+        if self.incoming {
+            IncomingDefer.add_to(&mut args);
         }
         args.extend(self.extra_args.iter().cloned());
         args
@@ -147,7 +184,7 @@ impl Config {
         }
         .add_to(args);
         MachineType {
-            name: "q35".to_owned(),
+            name: self.machine_type.clone(),
         }
         .add_to(args);
         self.accel.add_to(args);
@@ -155,8 +192,14 @@ impl Config {
             .clone()
             .unwrap_or_else(|| Cpu::best_for(self.accel))
             .add_to(args);
-        Smp { cpus: self.cpus }.add_to(args);
+        let max_cpus = self.max_cpus.max(self.cpus);
+        Smp {
+            cpus: self.cpus,
+            max_cpus,
+        }
+        .add_to(args);
         self.memory().add_to(args);
+        ram::add_ranges(&self.ranges, max_cpus, args);
     }
 
     /// RAM, and room for each segment space at an aligned address.
@@ -177,23 +220,28 @@ impl Config {
         }
     }
 
-    #[expect(clippy::unused_self, reason = "one of a family of steps")]
     fn add_channels(&self, args: &mut Vec<OsString>, sockets: Sockets<'_>) {
-        for (id, path) in [("console", sockets.console), ("qmp", sockets.qmp)] {
-            Chardev {
-                id: id.to_owned(),
-                path: path.to_owned(),
-            }
-            .add_to(args);
-        }
+        add_socket("console", sockets.console, SocketEnd::Client, args);
+        add_socket("qmp", sockets.qmp, SocketEnd::Client, args);
         Serial {
             chardev: "console".to_owned(),
         }
         .add_to(args);
-        Mon {
-            chardev: "qmp".to_owned(),
+        add_monitor("qmp", args);
+        if let Some(path) = &self.control_socket {
+            add_socket("control", path, SocketEnd::Server, args);
+            add_monitor("control", args);
         }
-        .add_to(args);
+    }
+
+    fn add_root_ports(&self, args: &mut Vec<OsString>) {
+        for index in 0..self.root_ports {
+            PcieRootPort {
+                id: format!("port{index}"),
+                chassis: index + 1,
+            }
+            .add_to(args);
+        }
     }
 
     fn add_segments(&self, args: &mut Vec<OsString>) {
@@ -226,6 +274,22 @@ impl Config {
             .add_to(args);
         }
     }
+}
+
+fn add_socket(id: &str, path: &Path, end: SocketEnd, args: &mut Vec<OsString>) {
+    Chardev {
+        id: id.to_owned(),
+        path: path.to_owned(),
+        end,
+    }
+    .add_to(args);
+}
+
+fn add_monitor(chardev: &str, args: &mut Vec<OsString>) {
+    Mon {
+        chardev: chardev.to_owned(),
+    }
+    .add_to(args);
 }
 
 #[cfg(test)]
@@ -274,6 +338,14 @@ mod tests {
             }],
             hotplug_bytes: 1 << 30,
             hotplug_slots: 2,
+            max_cpus: 4,
+            root_ports: 2,
+            fw_cfg: vec![FwCfg {
+                name: "opt/a".to_owned(),
+                file: "/f".into(),
+            }],
+            incoming: true,
+            control_socket: Some("/r/control".into()),
             paused: true,
             kernel: Some(Kernel {
                 kernel: "/k".into(),
@@ -294,7 +366,13 @@ mod tests {
             "-blockdev driver=qcow2,node-name=drive0,read-only=on,file.driver=file,\
              file.filename=/d,,0.qcow2 -device virtio-blk-pci,drive=drive0,id=disk0 "
                 .to_owned(),
-            "-kernel /k -initrd /i -append a=1,2 b -S ".to_owned(),
+            "-smp 1,maxcpus=4 ".to_owned(),
+            "-chardev socket,id=control,path=/r/control,server=on,wait=off -mon \
+             chardev=control,mode=control "
+                .to_owned(),
+            "-device pcie-root-port,id=port1,chassis=2 ".to_owned(),
+            "-fw_cfg name=opt/a,file=/f ".to_owned(),
+            "-kernel /k -initrd /i -append a=1,2 b -S -incoming defer ".to_owned(),
             "-device isa-debug-exit,iobase=0xf4,iosize=0x4".to_owned(),
         ] {
             assert!(

@@ -27,7 +27,7 @@ const TAIL_LINES: usize = 30;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where console output goes besides the log.
-pub(crate) type Tee = Box<dyn Write + Send>;
+pub type Tee = Box<dyn Write + Send>;
 
 /// How a match is taken from the transcript: its index among the patterns, and its line.
 type Take = fn(&mut Transcript, &[&str]) -> Option<(usize, String)>;

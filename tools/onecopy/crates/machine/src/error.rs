@@ -49,6 +49,22 @@ pub enum Error {
         /// The guest's and QEMU's last words.
         report: Box<Report>,
     },
+    /// The state of a machine was not saved or loaded.
+    #[error("QEMU cannot {verb} the state: {reason}{report}")]
+    State {
+        /// What it was to do.
+        verb: &'static str,
+        /// QEMU's reason.
+        reason: String,
+        /// The guest's and QEMU's last words.
+        report: Box<Report>,
+    },
+    /// QEMU has no way to name a file.
+    #[error("QEMU takes no path with a comma here: {}", .path.display())]
+    Path {
+        /// The path.
+        path: std::path::PathBuf,
+    },
     /// The monitor refused a command or went away.
     #[error("{source}{report}")]
     Qmp {

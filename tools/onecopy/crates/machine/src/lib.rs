@@ -26,11 +26,14 @@ mod qemu;
 pub mod qmp;
 mod spawn;
 
+pub use self::config::Backing;
 pub use self::config::Config;
 pub use self::config::Disk;
+pub use self::config::RamRange;
 pub use self::config::SegmentDevice;
 pub use self::console::Console;
 pub use self::console::ConsoleError;
+pub use self::console::Tee;
 pub use self::error::Error;
 pub use self::error::Report;
 pub use self::machine::Machine;

@@ -3,6 +3,7 @@
 //! A running guest.
 
 mod connect;
+mod state;
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ use crate::error::Report;
 use crate::outcome::Outcome;
 use crate::outcome::ShutdownReason;
 use crate::process::Process;
+use crate::qemu::Version;
 use crate::qmp;
 use crate::qmp::commands;
 use crate::Result;
@@ -247,13 +249,37 @@ impl Machine {
     ///
     /// When QEMU does not answer or its mappings cannot be read.
     pub fn usage(&mut self) -> Result<accounting::Usage> {
-        let command = commands::HumanMonitorCommand {
-            command_line: "info ramblock".to_owned(),
-        };
-        let blocks = accounting::RamBlock::parse_list(&self.execute(&command)?);
-        let mappings = accounting::Mapping::of_process(self.pid())
-            .map_err(Error::io("read the mappings of QEMU"))?;
-        Ok(accounting::Usage::of(&mappings, &blocks))
+        let answer = self.execute(&accounting::Usage::query())?;
+        accounting::Usage::of_process(self.pid(), &answer)
+            .map_err(Error::io("read the mappings of QEMU"))
+    }
+
+    /// Returns the version of the QEMU that runs.
+    ///
+    /// # Errors
+    ///
+    /// When QEMU does not answer.
+    pub fn version(&mut self) -> Result<Version> {
+        let found = self.execute(&commands::QueryVersion {})?.qemu;
+        Ok(Version {
+            major: found.major,
+            minor: found.minor,
+            micro: found.micro,
+        })
+    }
+
+    /// Returns the board with its version, also if it was asked for by an alias such as `q35`.
+    ///
+    /// # Errors
+    ///
+    /// When QEMU does not answer.
+    pub fn machine_type(&mut self) -> Result<String> {
+        let found = self.execute(&commands::QomGet {
+            path: "/machine".to_owned(),
+            property: "type".to_owned(),
+        })?;
+        let name = found.as_str().unwrap_or_default();
+        Ok(name.strip_suffix("-machine").unwrap_or(name).to_owned())
     }
 
     /// Returns the last words of QEMU and of the console.

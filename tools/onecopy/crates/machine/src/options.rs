@@ -10,6 +10,7 @@
 mod backend;
 mod chardev;
 mod device;
+mod handover;
 mod machine;
 mod params;
 
@@ -23,16 +24,21 @@ pub use self::backend::MemoryBackendRam;
 pub use self::chardev::Chardev;
 pub use self::chardev::Mon;
 pub use self::chardev::Serial;
+pub use self::chardev::SocketEnd;
 pub use self::device::Device;
 pub use self::device::IsaDebugExit;
+pub use self::device::PcieRootPort;
 pub use self::device::VirtioBlkPci;
 pub use self::device::VirtioPmemPci;
+pub use self::handover::FwCfg;
+pub use self::handover::IncomingDefer;
 pub use self::machine::Accel;
 pub use self::machine::Cpu;
 pub use self::machine::Kernel;
 pub use self::machine::MachineType;
 pub use self::machine::Memory;
 pub use self::machine::Name;
+pub use self::machine::NumaNode;
 pub use self::machine::Smp;
 pub use self::params::Params;
 

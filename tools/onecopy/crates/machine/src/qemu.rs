@@ -7,6 +7,7 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
+use std::str::FromStr;
 
 /// The oldest QEMU whose options and commands we use.
 const MINIMUM: Version = Version {
@@ -39,12 +40,23 @@ impl Version {
             .1
             .split_whitespace()
             .next()?;
-        let mut numbers = word.split('.').map(|number| number.parse().ok());
-        Some(Self {
-            major: numbers.next()??,
-            minor: numbers.next()??,
-            micro: numbers.next()??,
-        })
+        word.parse().ok()
+    }
+}
+
+impl FromStr for Version {
+    type Err = ();
+
+    /// Reads three numbers with points between them.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut numbers = text.split('.').map(|number| number.parse().map_err(|_| ()));
+        let mut next = || numbers.next().ok_or(())?;
+        let version = Self {
+            major: next()?,
+            minor: next()?,
+            micro: next()?,
+        };
+        numbers.next().map_or(Ok(version), |_| Err(()))
     }
 }
 
@@ -122,6 +134,15 @@ impl Qemu {
             path: path.to_owned(),
             version: found,
         })
+    }
+
+    /// Takes a program for this version without running it, which saves some time; see
+    /// [`crate::Machine::version`].
+    pub fn assumed(path: Option<&Path>, version: Version) -> Self {
+        Self {
+            path: path.unwrap_or(Path::new(PROGRAM)).to_owned(),
+            version,
+        }
     }
 
     /// A QEMU that is never run.

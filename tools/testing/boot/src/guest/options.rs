@@ -173,6 +173,7 @@ pub(super) fn config(
     config.add(&options::Chardev {
         id: chardev.clone(),
         path: control.to_owned(),
+        end: options::SocketEnd::Client,
     });
     config.add(&options::Serial { chardev });
     config.hotplug_bytes = options.hotplug_bytes;

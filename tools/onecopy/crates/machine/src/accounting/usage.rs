@@ -2,12 +2,14 @@
 
 //! The cost of a guest by range of its memory.
 
+use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
 use super::Mapping;
 use super::RamBlock;
 use super::Sizes;
+use crate::qmp::commands::HumanMonitorCommand;
 
 /// The cost of one range of guest memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +58,23 @@ impl Usage {
             }
         }
         usage
+    }
+
+    /// Returns the question whose answer [`Self::of_process`] needs.
+    pub fn query() -> HumanMonitorCommand {
+        HumanMonitorCommand {
+            command_line: "info ramblock".to_owned(),
+        }
+    }
+
+    /// Returns what a guest costs, by the process of its QEMU and the answer to [`Self::query`].
+    ///
+    /// # Errors
+    ///
+    /// When the process has ended or belongs to somebody else.
+    pub fn of_process(pid: u32, answer: &str) -> io::Result<Self> {
+        let mappings = Mapping::of_process(pid)?;
+        Ok(Self::of(&mappings, &RamBlock::parse_list(answer)))
     }
 
     /// Returns the range that maps `path`.

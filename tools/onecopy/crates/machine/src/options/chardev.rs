@@ -9,24 +9,36 @@ use super::push;
 use super::Params;
 use super::Switch;
 
-/// `-chardev socket`: QEMU connects to a socket on which its starter listens.
-///
-/// With QEMU as the client nothing that it prints is lost: the connection is there before the
-/// first instruction of the guest.
+/// Which end of a socket QEMU is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SocketEnd {
+    /// QEMU connects to its starter: nothing that QEMU prints is lost, because the connection is
+    /// there before the first instruction of the guest.
+    Client,
+    /// QEMU listens, and does not wait for anybody to connect.
+    Server,
+}
+
+/// `-chardev socket`: a socket on which QEMU or its starter listens.
 #[derive(Debug, Clone)]
 pub struct Chardev {
     /// Id, unique in the machine.
     pub id: String,
-    /// Path of the listening socket.
+    /// Path of the socket.
     pub path: PathBuf,
+    /// Which end QEMU is.
+    pub end: SocketEnd,
 }
 
 impl Switch for Chardev {
     fn add_to(&self, args: &mut Vec<OsString>) {
         let value = Params::new("socket")
             .with("id", &self.id)
-            .with("path", &self.path)
-            .with_switch("server", false);
+            .with("path", &self.path);
+        let value = match self.end {
+            SocketEnd::Client => value.with_switch("server", false),
+            SocketEnd::Server => value.with_switch("server", true).with_switch("wait", false),
+        };
         push(args, "-chardev", value);
     }
 }

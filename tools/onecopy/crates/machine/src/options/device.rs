@@ -44,6 +44,24 @@ impl Switch for VirtioBlkPci {
     }
 }
 
+/// `-device pcie-root-port`: where one device can be plugged while the guest runs.
+#[derive(Debug, Clone)]
+pub struct PcieRootPort {
+    /// Device id, unique in the machine; it is the name of the bus too.
+    pub id: String,
+    /// Number of the slot, from 1, unique in the machine.
+    pub chassis: u32,
+}
+
+impl Switch for PcieRootPort {
+    fn add_to(&self, args: &mut Vec<OsString>) {
+        let value = Params::new("pcie-root-port")
+            .with("id", &self.id)
+            .with_number("chassis", self.chassis.into());
+        push(args, "-device", value);
+    }
+}
+
 /// `-device isa-debug-exit`: a store of `n` to the port ends QEMU with status `2 * n + 1`.
 #[derive(Debug, Clone, Copy)]
 pub struct IsaDebugExit {

@@ -79,11 +79,47 @@ impl Switch for Cpu {
 pub struct Smp {
     /// Virtual processors, at least 1.
     pub cpus: u32,
+    /// How many there can be after some were plugged; no more than `cpus` if it is less.
+    pub max_cpus: u32,
 }
 
 impl Switch for Smp {
     fn add_to(&self, args: &mut Vec<OsString>) {
-        push(args, "-smp", self.cpus.to_string());
+        let value = Params::new(&self.cpus.to_string());
+        push(
+            args,
+            "-smp",
+            if self.max_cpus > self.cpus {
+                value.with_number("maxcpus", self.max_cpus.into())
+            } else {
+                value
+            },
+        );
+    }
+}
+
+/// `-numa node`: a range of RAM that is made of one memory back end.
+///
+/// Without nodes RAM is one block; with them it is their back ends one after the other. All
+/// processors belong to the first node.
+#[derive(Debug, Clone)]
+pub struct NumaNode {
+    /// Number of the node, from 0.
+    pub node: u32,
+    /// Id of the memory back end.
+    pub memdev: String,
+    /// How many processors there can be.
+    pub max_cpus: u32,
+}
+
+impl Switch for NumaNode {
+    fn add_to(&self, args: &mut Vec<OsString>) {
+        let mut value = Params::new("node").with_number("nodeid", self.node.into());
+        if self.node == 0 {
+            let last = self.max_cpus.saturating_sub(1);
+            value = value.with("cpus", format!("0-{last}"));
+        }
+        push(args, "-numa", value.with("memdev", &self.memdev));
     }
 }
 

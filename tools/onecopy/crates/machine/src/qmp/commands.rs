@@ -26,6 +26,18 @@ macro_rules! command {
     };
 }
 
+mod hotplug;
+mod migration;
+
+pub use self::hotplug::HotpluggableCpu;
+pub use self::hotplug::QueryHotpluggableCpus;
+pub use self::migration::Capability;
+pub use self::migration::Migrate;
+pub use self::migration::MigrateIncoming;
+pub use self::migration::MigrateSetCapabilities;
+pub use self::migration::Migration;
+pub use self::migration::QueryMigrate;
+
 /// Ends the negotiation that opens a QMP session.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct QmpCapabilities {}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The state of a stopped machine in a file, without the memory that files hold anyway.
+
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use super::Machine;
+use crate::error::Error;
+use crate::qmp::commands;
+use crate::Result;
+
+/// How often QEMU is asked how far it is. Loading a state takes some milliseconds.
+const TICK: Duration = Duration::from_millis(1);
+
+impl Machine {
+    /// Writes the state of the devices, and the memory that is not a shared mapping of a file, to
+    /// `path`.
+    ///
+    /// The machine must have been stopped.
+    ///
+    /// # Errors
+    ///
+    /// When QEMU cannot write it, or not within `timeout`.
+    pub fn save_state(&mut self, path: &Path, timeout: Duration) -> Result<()> {
+        self.ignore_shared()?;
+        self.execute(&commands::Migrate { uri: uri(path)? })?;
+        self.poll("saving the state", timeout, |machine| {
+            let migration = machine.execute(&commands::QueryMigrate {})?;
+            match migration.status.as_deref() {
+                Some("completed") => Ok(Some(())),
+                Some("failed" | "cancelled") => Err(machine.state_error("save", migration.error)),
+                _ => Ok(None),
+            }
+        })
+    }
+
+    /// Loads the state that [`Self::save_state`] has written into a machine that waits for one,
+    /// and leaves the machine stopped.
+    ///
+    /// # Errors
+    ///
+    /// When QEMU does not take it; it ends then.
+    pub fn load_state(&mut self, path: &Path, timeout: Duration) -> Result<()> {
+        self.ignore_shared()?;
+        self.execute(&commands::MigrateIncoming { uri: uri(path)? })?;
+        self.poll("loading the state", timeout, |machine| {
+            let status = machine.execute(&commands::QueryStatus {})?.status;
+            match status.as_str() {
+                "inmigrate" => Ok(None),
+                "paused" => Ok(Some(())),
+                other => Err(machine.state_error("load", Some(format!("the guest is {other}")))),
+            }
+        })
+    }
+
+    /// Says that memory which is a shared mapping of a file is not part of the state. A private
+    /// mapping of a file that is opened for reading counts as shared too.
+    fn ignore_shared(&mut self) -> Result<()> {
+        self.execute(&commands::MigrateSetCapabilities {
+            capabilities: vec![commands::Capability {
+                capability: "x-ignore-shared",
+                state: true,
+            }],
+        })?;
+        Ok(())
+    }
+
+    fn poll(
+        &mut self,
+        doing: &str,
+        timeout: Duration,
+        mut look: impl FnMut(&mut Self) -> Result<Option<()>>,
+    ) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            if let Some(found) = look(self)? {
+                return Ok(found);
+            }
+            if start.elapsed() >= timeout {
+                return Err(Error::Timeout {
+                    doing: doing.to_owned(),
+                    waited: timeout,
+                    report: Box::new(self.report()),
+                });
+            }
+            thread::sleep(TICK);
+        }
+    }
+
+    fn state_error(&mut self, verb: &'static str, reason: Option<String>) -> Error {
+        Error::State {
+            verb,
+            reason: reason.unwrap_or_else(|| "QEMU gives no reason".to_owned()),
+            report: Box::new(self.report()),
+        }
+    }
+}
+
+/// Returns QEMU's word for a file. QEMU takes what follows a comma for an option, and has no way
+/// to quote one.
+fn uri(path: &Path) -> Result<String> {
+    match path.to_str() {
+        Some(text) if !text.contains(',') => Ok(format!("file:{text}")),
+        _ => Err(Error::Path {
+            path: path.to_owned(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_qemu_would_misunderstand_is_refused() {
+        assert_eq!(uri(Path::new("/s/state")).unwrap(), "file:/s/state");
+        assert!(uri(Path::new("/s/a,offset=4/state")).is_err());
+    }
+}
