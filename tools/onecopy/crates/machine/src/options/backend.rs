@@ -6,9 +6,13 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::path::PathBuf;
 
+use serde_json::Map;
+use serde_json::Value;
+
 use super::push;
 use super::Params;
 use super::Switch;
+use crate::qmp::commands::ObjectAdd;
 
 /// Who sees what a guest stores into a segment space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +78,31 @@ impl MemoryBackendFile {
             readonly: true,
             rom: Some(true),
             align_bytes: Some(2 << 20),
+        }
+    }
+}
+
+impl MemoryBackendFile {
+    /// Returns the command that makes it while the guest runs.
+    ///
+    /// A path that is not UTF-8 cannot be said in JSON; QEMU will not find what arrives.
+    pub fn object_add(&self) -> ObjectAdd {
+        let mut properties = Map::new();
+        let mut add = |key: &str, value: Value| properties.insert(key.to_owned(), value);
+        add("mem-path", self.mem_path.to_string_lossy().into());
+        add("size", self.size_bytes.into());
+        add("share", self.share.into());
+        add("readonly", self.readonly.into());
+        if let Some(rom) = self.rom {
+            add("rom", if rom { "on" } else { "off" }.into());
+        }
+        if let Some(align_bytes) = self.align_bytes {
+            add("align", align_bytes.into());
+        }
+        ObjectAdd {
+            qom_type: "memory-backend-file".to_owned(),
+            id: self.id.clone(),
+            properties,
         }
     }
 }
@@ -199,6 +228,21 @@ mod tests {
             let value = args.last().unwrap().to_str().unwrap();
             assert!(value.contains(expected), "{access:?}: {value}");
         }
+    }
+
+    #[test]
+    fn a_back_end_is_the_same_on_the_command_line_and_while_the_guest_runs() {
+        let object =
+            MemoryBackendFile::segment("seg0", Path::new("/s,1"), 2 << 20, Access::Private)
+                .object_add();
+        assert_eq!(
+            serde_json::to_value(object).unwrap(),
+            serde_json::json!({
+                "qom-type": "memory-backend-file", "id": "seg0", "mem-path": "/s,1",
+                "size": 2 << 20, "share": false, "readonly": true, "rom": "off",
+                "align": 2 << 20,
+            })
+        );
     }
 
     #[test]

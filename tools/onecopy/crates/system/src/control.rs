@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Guests that another process keeps.
+
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use onecopy_machine::accounting::Usage;
+use onecopy_machine::qmp;
+use onecopy_machine::qmp::commands;
+
+use crate::error::Error;
+use crate::guests;
+use crate::guests::GuestName;
+use crate::guests::Guests;
+use crate::guests::Record;
+use crate::ranges::Range;
+use crate::Result;
+
+/// How long QEMU may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the keeper may take to clean up after its guest.
+const END_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How a guest is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Logoff {
+    /// At once, as if the power failed.
+    Now,
+    /// By its power button first, which a guest may ignore; at once after this time.
+    Grace(Duration),
+}
+
+/// What a range of memory costs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RangeUsage {
+    /// The range.
+    pub range: Range,
+    /// Resident bytes of the saved file, which all guests have together.
+    pub shared_bytes: u64,
+    /// Bytes that exist only because of this guest.
+    pub private_bytes: u64,
+}
+
+impl RangeUsage {
+    /// Returns how many bytes this guest no longer shares although the range is shared.
+    pub fn unshared_bytes(&self) -> u64 {
+        if self.range.kind.shared() {
+            self.private_bytes
+        } else {
+            0
+        }
+    }
+}
+
+/// A guest that another process keeps.
+#[derive(Debug)]
+pub struct Running {
+    record: Record,
+    directory: PathBuf,
+}
+
+impl Running {
+    /// Finds a guest.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run; the error lists those that do.
+    pub fn find(guests: &Guests, guest: &GuestName) -> Result<Self> {
+        let record = guests.find(guest)?;
+        let directory = guests.directory(guest);
+        Ok(Self { record, directory })
+    }
+
+    /// Returns what is known about the guest.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Connects to the guest's console.
+    ///
+    /// # Errors
+    ///
+    /// When it ends just now, or is somebody else's.
+    pub fn console(&self) -> Result<UnixStream> {
+        let path = self.directory.join(guests::CONSOLE);
+        UnixStream::connect(&path).map_err(Error::io("connect to", &path))
+    }
+
+    /// Returns QEMU's run state, for example `running`.
+    ///
+    /// # Errors
+    ///
+    /// When QEMU does not answer.
+    pub fn state(&self) -> Result<String> {
+        Ok(self.ask(&commands::QueryStatus {})?.status)
+    }
+
+    /// Returns what the guest costs now, by range of QEMU's memory.
+    ///
+    /// # Errors
+    ///
+    /// When QEMU does not answer or is somebody else's.
+    pub fn usage(&self) -> Result<Usage> {
+        let answer = self.ask(&Usage::query())?;
+        let pid = self.record.qemu.map_or(0, |qemu| qemu.pid);
+        let path = PathBuf::from(format!("/proc/{pid}/smaps"));
+        Usage::of_process(pid, &answer).map_err(Error::io("read", &path))
+    }
+
+    /// Returns what each range of a saved system costs in this guest.
+    ///
+    /// # Errors
+    ///
+    /// When QEMU does not answer or is somebody else's.
+    pub fn usage_of(&self, ranges: &[Range]) -> Result<Vec<RangeUsage>> {
+        let usage = self.usage()?;
+        let of = |range: &Range| {
+            let id = range.id();
+            let block = usage.blocks.iter().find(|block| block.name == id);
+            let sizes = block.map(|block| block.sizes).unwrap_or_default();
+            let private_bytes = sizes.anonymous_bytes;
+            RangeUsage {
+                range: range.clone(),
+                shared_bytes: sizes.rss_bytes.saturating_sub(private_bytes),
+                private_bytes: private_bytes.saturating_add(sizes.swap_bytes),
+            }
+        };
+        Ok(ranges.iter().map(of).collect())
+    }
+
+    /// Ends the guest and waits until nothing is left of it. Returns whether it switched itself
+    /// off.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be ended.
+    pub fn logoff(&self, how: Logoff) -> Result<bool> {
+        if let Logoff::Grace(grace) = how {
+            // A monitor that does not answer is dealt with below.
+            let pressed = self.ask(&commands::SystemPowerdown {}).is_ok();
+            if pressed && self.wait(grace)? {
+                return Ok(true);
+            }
+        }
+        let told = self.ask(&commands::Quit {}).is_ok();
+        if told && self.wait(END_TIMEOUT)? {
+            return Ok(false);
+        }
+        // QEMU ends with its keeper.
+        let keeper = self.record.keeper;
+        let ended = keeper.kill(END_TIMEOUT);
+        if ended.map_err(Error::io("kill the keeper of", &self.directory))? {
+            return Ok(false);
+        }
+        Err(Error::StillRunning {
+            guest: self.record.guest.clone(),
+            waited: END_TIMEOUT,
+        })
+    }
+
+    fn wait(&self, timeout: Duration) -> Result<bool> {
+        let ended = self.record.keeper.wait(timeout);
+        ended.map_err(Error::io("watch the keeper of", &self.directory))
+    }
+
+    /// Carries out one command in a session of its own: QEMU talks to one process at a time.
+    fn ask<C: qmp::Command>(&self, command: &C) -> Result<C::Ok> {
+        let path = self.directory.join(guests::QMP);
+        let stream = UnixStream::connect(&path).map_err(Error::io("connect to", &path))?;
+        let session =
+            || qmp::Client::negotiate(stream, ANSWER_TIMEOUT)?.execute(command, ANSWER_TIMEOUT);
+        session().map_err(|source| Error::Monitor {
+            guest: self.record.guest.clone(),
+            source,
+        })
+    }
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What can go wrong with saved systems and their guests.
+
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use onecopy_format::resources::ResourceError;
+use onecopy_format::segment_space::Name;
+use onecopy_machine::QemuError;
+use onecopy_machine::Report;
+
+use crate::guests::GuestName;
+use crate::kernel::KernelError;
+use crate::manifest::ManifestError;
+use crate::plug::PlugError;
+use crate::ranges::RangeError;
+
+/// A failure of an operation on saved systems or guests.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A system call on a file failed.
+    #[error("Cannot {doing} {}", .path.display())]
+    Io {
+        /// What was being done, as a verb.
+        doing: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] onecopy_store::Error),
+    /// QEMU cannot be used.
+    #[error(transparent)]
+    Qemu(#[from] QemuError),
+    /// A machine failed.
+    #[error(transparent)]
+    Machine(#[from] onecopy_machine::Error),
+    /// The monitor of another process's machine failed.
+    #[error("Guest {guest} does not answer")]
+    Monitor {
+        /// The guest.
+        guest: GuestName,
+        /// What the monitor said.
+        source: onecopy_machine::qmp::QmpError,
+    },
+    /// The kernel cannot be saved.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// The memory cannot be divided.
+    #[error(transparent)]
+    Ranges(#[from] RangeError),
+    /// The template did not reach its save point.
+    #[error("The template of {name} cannot be saved: {reason}{report}")]
+    SavePoint {
+        /// The saved system.
+        name: Name,
+        /// What happened instead.
+        reason: String,
+        /// The last words of the template.
+        report: Box<Report>,
+    },
+    /// There is no saved system of this name.
+    #[error("There is no saved system {name} in {}; {}", .root.display(), listed(.existing))]
+    NotFound {
+        /// The name asked for.
+        name: Name,
+        /// The store.
+        root: PathBuf,
+        /// The names that exist.
+        existing: Vec<Name>,
+    },
+    /// A manifest is damaged.
+    #[error("The manifest {} cannot be used", .path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ManifestError,
+    },
+    /// A file of a generation is not what was saved.
+    #[error("{} is not what was saved: {reason}; save the system again", .path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The guest's machine would not be that of the template.
+    #[error(
+        "{name} was saved with {what} {saved}, and here is {found}; save it again, or use the same"
+    )]
+    Mismatch {
+        /// The saved system.
+        name: Name,
+        /// What differs.
+        what: &'static str,
+        /// What it was.
+        saved: String,
+        /// What it is now.
+        found: String,
+    },
+    /// The guest cannot have what was asked for beside the saved machine.
+    #[error(transparent)]
+    Plug(#[from] PlugError),
+    /// The guest's resources break a rule.
+    #[error("The resources of the guest are not valid: {0}")]
+    Resources(ResourceError),
+    /// The guest did not say that it has its identity.
+    #[error("Guest {guest} did not start from {name}")]
+    NotReady {
+        /// The guest.
+        guest: GuestName,
+        /// The saved system.
+        name: Name,
+        /// What happened instead.
+        source: Box<onecopy_machine::Error>,
+    },
+    /// A guest of this name runs.
+    #[error("There is a guest {0} already")]
+    GuestExists(GuestName),
+    /// No guest of this name runs.
+    #[error("There is no guest {guest}; {}", listed_guests(.existing))]
+    NoGuest {
+        /// The name asked for.
+        guest: GuestName,
+        /// The guests that run.
+        existing: Vec<GuestName>,
+    },
+    /// A guest did not end.
+    #[error("Guest {guest} has not ended within {} s", .waited.as_secs())]
+    StillRunning {
+        /// The guest.
+        guest: GuestName,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+}
+
+impl Error {
+    /// Returns a closure for `map_err` that says what was being done to which file.
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io {
+            doing,
+            path,
+            source,
+        }
+    }
+}
+
+fn listed(names: &[Name]) -> String {
+    if names.is_empty() {
+        return "nothing has been saved there".to_owned();
+    }
+    let names: Vec<String> = names.iter().map(Name::to_string).collect();
+    format!("there are: {}", names.join(", "))
+}
+
+fn listed_guests(names: &[GuestName]) -> String {
+    if names.is_empty() {
+        return "none is running".to_owned();
+    }
+    let names: Vec<String> = names.iter().map(GuestName::to_string).collect();
+    format!("there are: {}", names.join(", "))
+}

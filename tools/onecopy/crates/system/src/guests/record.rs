@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is known about a guest that runs.
+
+use std::fs;
+use std::io;
+use std::io::Write;
+use std::path::Path;
+use std::path::PathBuf;
+
+use onecopy_format::segment_space::Name;
+use serde::Deserialize;
+use serde::Serialize;
+use tempfile::NamedTempFile;
+
+use super::GuestName;
+use crate::process::Process;
+use crate::text;
+
+/// Name of the file.
+const FILE: &str = "guest.toml";
+
+/// What is known about a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Its name.
+    #[serde(with = "text")]
+    pub guest: GuestName,
+    /// The saved system that it was started from.
+    #[serde(with = "text")]
+    pub system: Name,
+    /// The generation of that.
+    pub generation: u64,
+    /// The store that this is in.
+    pub store: PathBuf,
+    /// Its memory in bytes.
+    pub memory_bytes: u64,
+    /// Its processors.
+    pub cpus: u32,
+    /// Whether it has said that it has its identity.
+    pub ready: bool,
+    /// The process that keeps it.
+    pub keeper: Process,
+    /// Its QEMU, as soon as that runs.
+    pub qemu: Option<Process>,
+}
+
+impl Record {
+    /// Makes the record of a guest that a process keeps.
+    pub(crate) fn new(
+        guest: GuestName,
+        system: Name,
+        generation: u64,
+        store: &Path,
+        keeper: Process,
+    ) -> Self {
+        Self {
+            guest,
+            system,
+            generation,
+            store: store.to_owned(),
+            memory_bytes: 0,
+            cpus: 1,
+            ready: false,
+            keeper,
+            qemu: None,
+        }
+    }
+
+    /// Reads the record in the directory of a guest; [`None`] if there is none.
+    pub(super) fn read(directory: &Path) -> Option<Self> {
+        let text = fs::read_to_string(directory.join(FILE)).ok()?;
+        toml::from_str(&text).ok()
+    }
+
+    /// Writes the record.
+    pub(super) fn write(&self, directory: &Path) -> io::Result<()> {
+        let text = toml::to_string(self).map_err(io::Error::other)?;
+        // Others may read at any time, so the file appears complete or not at all.
+        let mut file = NamedTempFile::new_in(directory)?;
+        file.write_all(text.as_bytes())?;
+        file.persist(directory.join(FILE))?;
+        Ok(())
+    }
+}

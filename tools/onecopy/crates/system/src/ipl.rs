@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From a generation to a guest that runs.
+
+use std::fs;
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use onecopy_format::resources::FW_CFG_FILE;
+use onecopy_format::segment_space::Name;
+use onecopy_machine::accel;
+use onecopy_machine::accel::Verdict;
+use onecopy_machine::options::Accel;
+use onecopy_machine::options::FwCfg;
+use onecopy_machine::qmp::commands;
+use onecopy_machine::Config;
+use onecopy_machine::Machine;
+use onecopy_machine::Qemu;
+use onecopy_machine::SegmentDevice;
+use onecopy_machine::Tee;
+use onecopy_machine::Version;
+
+use crate::error::Error;
+use crate::guests;
+use crate::guests::Claim;
+use crate::guests::GuestName;
+use crate::guests::Guests;
+use crate::guests::Record;
+use crate::hardware;
+use crate::manifest::Manifest;
+use crate::plug::Extra;
+use crate::process::Process;
+use crate::relay::Relay;
+use crate::resources::ResourceOptions;
+use crate::systems::Generation;
+use crate::systems::Systems;
+use crate::Result;
+
+/// How long QEMU may take to load the state: some megabytes.
+const STATE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What to start.
+#[derive(Debug, Clone)]
+pub struct IplOptions {
+    /// Name of the saved system.
+    pub name: Name,
+    /// Name of the guest; a free one if it is missing.
+    pub guest: Option<GuestName>,
+    /// The emulator; `None` searches it on `PATH`.
+    pub qemu: Option<PathBuf>,
+    /// What executes the guest; it must be what executed the template. `None` takes that.
+    pub accel: Option<Accel>,
+    /// Memory in bytes; `None` takes that of the template. More is plugged.
+    pub memory_bytes: Option<u64>,
+    /// Processors, at least 1. More than one are plugged.
+    pub cpus: u32,
+    /// Segment spaces, which are plugged.
+    pub segments: Vec<SegmentDevice>,
+    /// The guest's identity.
+    pub resources: ResourceOptions,
+    /// How long the guest may take to say that it has its identity.
+    pub timeout: Duration,
+}
+
+/// A guest that our process keeps: it ends with this value, and with the process.
+// Fields are dropped in this order: the machine first, its generation last.
+#[derive(Debug)]
+pub struct Guest {
+    machine: Machine,
+    _relay: Relay,
+    claim: Claim,
+    record: Record,
+    generation: Generation,
+    systems: Systems,
+}
+
+/// Starts a guest from the current generation of a saved system, and waits until it says that it
+/// has its identity. What its console says goes to `tee` as well.
+///
+/// # Errors
+///
+/// When there is no such system, a file of it is not what was saved, this host is not like the one
+/// that saved it, the name is in use, or the guest does not go on. Nothing is left behind.
+pub fn ipl(
+    options: &IplOptions,
+    systems: &Systems,
+    guests: &Guests,
+    tee: Option<Tee>,
+) -> Result<Guest> {
+    let generation = systems.acquire(options.name)?;
+    let manifest = generation.manifest();
+    let (cpus, segments) = (options.cpus, &options.segments);
+    let extra = Extra::new(&manifest.machine, options.memory_bytes, cpus, segments)?;
+    let qemu = assume_qemu(options.qemu.as_deref(), manifest);
+    let accel = choose_accel(options.accel, manifest, &qemu)?;
+    generation.verify()?;
+
+    let keeper = Process::ours().map_err(Error::io("examine", Path::new("/proc/self")))?;
+    let record = |guest: &GuestName| Record {
+        memory_bytes: options
+            .memory_bytes
+            .unwrap_or(manifest.machine.memory_bytes),
+        cpus,
+        ..Record::new(
+            guest.clone(),
+            options.name,
+            manifest.generation,
+            systems.root(),
+            keeper,
+        )
+    };
+    let claim = guests.claim(options.guest.as_ref(), options.name, record)?;
+    let mut record = record(claim.name());
+    let console = claim.file(guests::CONSOLE);
+    let relay = Relay::listen(&console).map_err(Error::io("listen on", &console))?;
+    let output = Output {
+        relay: relay.clients(),
+        tee,
+    };
+
+    let config = config(options, &generation, qemu, accel, &claim)?;
+    let machine = Machine::start_with(&config, Some(Box::new(output)))
+        .map_err(|error| start_error(error, &config, manifest))?;
+    record.qemu = Process::of(machine.pid()).ok();
+    claim.write(&record)?;
+    let console = machine.console().clone();
+    relay
+        .serve(console)
+        .map_err(Error::io("serve", &claim.file(guests::CONSOLE)))?;
+    let mut guest = Guest {
+        machine,
+        _relay: relay,
+        claim,
+        record,
+        generation,
+        systems: systems.clone(),
+    };
+    guest.go(&extra)?;
+    guest.wait_until_ready(options.timeout)?;
+    Ok(guest)
+}
+
+impl Guest {
+    /// Returns what is known about the guest.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Returns the machine.
+    pub fn machine(&mut self) -> &mut Machine {
+        &mut self.machine
+    }
+
+    /// Removes the guest's directory, and its generation if nobody uses that any more.
+    ///
+    /// # Errors
+    ///
+    /// When the files cannot be removed. A guest that still runs ends first.
+    pub fn clean(self) -> Result<()> {
+        let Self {
+            machine,
+            claim,
+            record,
+            generation,
+            systems,
+            ..
+        } = self;
+        drop(machine);
+        drop(claim);
+        drop(generation);
+        systems.remove_unused(record.system)?;
+        Ok(())
+    }
+
+    /// Loads the state into the machine and lets it run.
+    fn go(&mut self, extra: &Extra<'_>) -> Result<()> {
+        let private = self.claim.file(guests::QMP);
+        fs::set_permissions(&private, Permissions::from_mode(0o600))
+            .map_err(Error::io("protect", &private))?;
+        // QEMU has read it.
+        let secret = self.claim.file(guests::RESOURCES);
+        fs::remove_file(&secret).map_err(Error::io("remove", &secret))?;
+
+        let manifest = self.generation.manifest();
+        let version = self.machine.version()?;
+        check_version(version, manifest)?;
+        let state = self.generation.state();
+        self.machine.load_state(&state, STATE_TIMEOUT)?;
+        extra.plug(&mut self.machine)?;
+        self.machine.execute(&commands::Cont {})?;
+        Ok(())
+    }
+
+    /// Waits for the words of `drivers/virt/ipl`.
+    fn wait_until_ready(&mut self, timeout: Duration) -> Result<()> {
+        let guest = self.claim.name().clone();
+        let words = format!("ipl: {guest}: started from a saved system");
+        let found = self.machine.wait_for(&words, timeout);
+        found.map_err(|source| Error::NotReady {
+            guest,
+            name: self.record.system,
+            source: Box::new(source),
+        })?;
+        self.record.ready = true;
+        self.claim.write(&self.record)
+    }
+}
+
+/// Returns the machine that waits for the state.
+fn config(
+    options: &IplOptions,
+    generation: &Generation,
+    qemu: Qemu,
+    accel: Accel,
+    claim: &Claim,
+) -> Result<Config> {
+    let manifest = generation.manifest();
+    let resources = claim.file(guests::RESOURCES);
+    options
+        .resources
+        .write(&resources, claim.name(), manifest.generation)?;
+    let config = hardware::config(
+        qemu,
+        accel,
+        &manifest.machine,
+        &manifest.ranges,
+        generation.path(),
+        hardware::Role::Guest,
+    );
+    Ok(Config {
+        name: claim.name().to_string(),
+        fw_cfg: vec![FwCfg {
+            name: FW_CFG_FILE.to_owned(),
+            file: resources,
+        }],
+        incoming: true,
+        control_socket: Some(claim.file(guests::QMP)),
+        console_log: Some(claim.file(guests::CONSOLE_LOG)),
+        ..config
+    })
+}
+
+/// Takes QEMU for the version that it was, because to ask costs as much time as to load the state;
+/// the one that runs is asked then.
+fn assume_qemu(path: Option<&Path>, manifest: &Manifest) -> Qemu {
+    let unknown = Version {
+        major: 0,
+        minor: 0,
+        micro: 0,
+    };
+    let version = manifest.machine.qemu.parse().unwrap_or(unknown);
+    Qemu::assumed(path, version)
+}
+
+fn check_version(found: Version, manifest: &Manifest) -> Result<()> {
+    if found.to_string() == manifest.machine.qemu {
+        return Ok(());
+    }
+    Err(mismatch(
+        manifest,
+        "QEMU",
+        &manifest.machine.qemu,
+        found.to_string(),
+    ))
+}
+
+fn choose_accel(wanted: Option<Accel>, manifest: &Manifest, qemu: &Qemu) -> Result<Accel> {
+    let saved = &manifest.machine.accel;
+    let known = [Accel::Kvm, Accel::Tcg];
+    let accel = known.into_iter().find(|accel| accel.to_string() == *saved);
+    let refuse = |found| mismatch(manifest, "accelerator", saved, found);
+    let Some(accel) = accel else {
+        return Err(refuse("none of that name".to_owned()));
+    };
+    match wanted {
+        Some(wanted) if wanted != accel => Err(refuse(wanted.to_string())),
+        None if accel == Accel::Kvm => match accel::kvm_verdict(qemu) {
+            Verdict::Works => Ok(accel),
+            Verdict::Fails(reason) => Err(refuse(format!("tcg only ({reason})"))),
+        },
+        _ => Ok(accel),
+    }
+}
+
+/// A QEMU that does not start is perhaps of another version, and does not know the board.
+fn start_error(error: onecopy_machine::Error, config: &Config, manifest: &Manifest) -> Error {
+    let found = Qemu::at(config.qemu.path()).map(|qemu| qemu.version());
+    let other = found.ok().map(|found| check_version(found, manifest));
+    match other {
+        Some(Err(mismatch)) => mismatch,
+        _ => error.into(),
+    }
+}
+
+fn mismatch(manifest: &Manifest, what: &'static str, saved: &str, found: String) -> Error {
+    Error::Mismatch {
+        name: manifest.name,
+        what,
+        saved: saved.to_owned(),
+        found,
+    }
+}
+
+/// Where the console's output goes.
+struct Output {
+    relay: crate::relay::Clients,
+    tee: Option<Tee>,
+}
+
+impl io::Write for Output {
+    fn write(&mut self, said: &[u8]) -> io::Result<usize> {
+        self.relay.write_all(said)?;
+        if let Some(tee) = &mut self.tee {
+            tee.write_all(said)?;
+        }
+        Ok(said.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.tee.as_mut().map_or(Ok(()), |tee| tee.flush())
+    }
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Kernels that are saved once and started by name.
+//!
+//! A store is a directory:
+//!
+//! ```text
+//! ROOT/systems/NAME/1/, 2/ ...          the generations of a saved system, read-only:
+//!              manifest.toml            what there is, and the machine that it was saved on
+//!              ew-0.img, sr-0.img ...   ranges of memory
+//!              state                    devices, and the few pages of the rest of the memory
+//! ROOT/systems/NAME/current             symbolic link to the generation that new guests get
+//! RUN/guests/GUEST/                     what belongs to a running guest, see [`guests`]
+//! ```
+//!
+//! - [`kernel`] reads what a kernel says of itself, [`ranges`] divides memory for it.
+//! - [`save()`] boots a template, stops it at the save point and publishes what it has become.
+//! - [`Systems`] lists, verifies and removes generations. A generation is in use while somebody
+//!   has its directory locked, which ends with the process; it stays until then (class P).
+//! - [`ipl()`] starts a guest from a generation. [`Running`] talks to one from another process.
+//!
+//! Everything is blocking, and every wait has a deadline, except that for the end of a guest.
+//! Out of scope: saving a guest that has user space up, and networks.
+
+mod content;
+mod control;
+mod error;
+mod gate;
+pub mod guests;
+mod hardware;
+mod ipl;
+pub mod kernel;
+pub mod manifest;
+mod plug;
+mod process;
+pub mod ranges;
+mod relay;
+mod resources;
+mod save;
+mod stamp;
+mod systems;
+mod text;
+
+pub use self::control::Logoff;
+pub use self::control::RangeUsage;
+pub use self::control::Running;
+pub use self::error::Error;
+pub use self::guests::GuestName;
+pub use self::guests::Guests;
+pub use self::ipl::ipl;
+pub use self::ipl::Guest;
+pub use self::ipl::IplOptions;
+pub use self::manifest::Manifest;
+pub use self::plug::PlugError;
+pub use self::process::Process;
+pub use self::resources::ResourceOptions;
+pub use self::save::save;
+pub use self::save::SaveOptions;
+pub use self::systems::Class;
+pub use self::systems::FileCheck;
+pub use self::systems::Generation;
+pub use self::systems::Purged;
+pub use self::systems::Systems;
+
+/// Shorthand for results of this crate.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a guest has beside the saved machine: it is plugged before the guest goes on, and the
+//! guest finds it as soon as it does.
+
+use onecopy_machine::options::MemoryBackendFile;
+use onecopy_machine::qmp::commands;
+use onecopy_machine::Machine;
+use onecopy_machine::SegmentDevice;
+use serde_json::json;
+use serde_json::Map;
+use serde_json::Value;
+
+use crate::error::Error;
+use crate::manifest;
+
+/// What Linux adds memory in, in bytes.
+const MEMORY_BLOCK_BYTES: u64 = 128 << 20;
+
+/// Why a guest cannot have what was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PlugError {
+    /// Memory cannot be taken away.
+    #[error("A guest of this system has {} MiB at least, and {} MiB were asked for", .saved_bytes >> 20, .wanted_bytes >> 20)]
+    LessMemory {
+        /// The memory of the template.
+        saved_bytes: u64,
+        /// What was asked for.
+        wanted_bytes: u64,
+    },
+    /// Memory cannot be added in any amount.
+    #[error("Memory is added to the {} MiB of this system in steps of 128 MiB, up to {} MiB", .saved_bytes >> 20, .max_bytes >> 20)]
+    MemoryStep {
+        /// The memory of the template.
+        saved_bytes: u64,
+        /// The largest memory of a guest.
+        max_bytes: u64,
+    },
+    /// There are too many processors.
+    #[error("A guest of this system has 1 to {max_cpus} processors")]
+    Cpus {
+        /// How many there can be.
+        max_cpus: u32,
+    },
+    /// There are too many segment spaces.
+    #[error("A guest of this system has at most {max} segment spaces")]
+    Segments {
+        /// How many there can be.
+        max: u32,
+    },
+}
+
+/// What a guest has beside the saved machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Extra<'a> {
+    memory_bytes: u64,
+    cpus: u32,
+    segments: &'a [SegmentDevice],
+}
+
+impl<'a> Extra<'a> {
+    /// Compares what is wanted with what was saved.
+    pub(crate) fn new(
+        saved: &manifest::Machine,
+        memory_bytes: Option<u64>,
+        cpus: u32,
+        segments: &'a [SegmentDevice],
+    ) -> Result<Self, PlugError> {
+        let saved_bytes = saved.memory_bytes;
+        let wanted_bytes = memory_bytes.unwrap_or(saved_bytes);
+        let Some(memory_bytes) = wanted_bytes.checked_sub(saved_bytes) else {
+            return Err(PlugError::LessMemory {
+                saved_bytes,
+                wanted_bytes,
+            });
+        };
+        if memory_bytes % MEMORY_BLOCK_BYTES != 0 || memory_bytes > saved.hotplug_bytes {
+            return Err(PlugError::MemoryStep {
+                saved_bytes,
+                max_bytes: saved_bytes.saturating_add(saved.hotplug_bytes),
+            });
+        }
+        if cpus < 1 || cpus > saved.max_cpus {
+            let max_cpus = saved.max_cpus;
+            return Err(PlugError::Cpus { max_cpus });
+        }
+        let max = saved.root_ports;
+        if segments.len() as u64 > u64::from(max) {
+            return Err(PlugError::Segments { max });
+        }
+        Ok(Self {
+            memory_bytes,
+            cpus,
+            segments,
+        })
+    }
+
+    /// Plugs everything into a machine that is stopped.
+    pub(crate) fn plug(&self, machine: &mut Machine) -> Result<(), Error> {
+        if self.memory_bytes > 0 {
+            plug_memory(machine, self.memory_bytes)?;
+        }
+        // One is there from the beginning.
+        plug_cpus(machine, self.cpus.saturating_sub(1))?;
+        for (index, segment) in self.segments.iter().enumerate() {
+            plug_segment(machine, index, segment)?;
+        }
+        Ok(())
+    }
+}
+
+fn plug_memory(machine: &mut Machine, size_bytes: u64) -> Result<(), Error> {
+    machine.execute(&commands::ObjectAdd {
+        qom_type: "memory-backend-ram".to_owned(),
+        id: "more".to_owned(),
+        properties: object(json!({ "size": size_bytes })),
+    })?;
+    machine.execute(&commands::DeviceAdd {
+        driver: "pc-dimm".to_owned(),
+        id: "dimm0".to_owned(),
+        bus: None,
+        properties: object(json!({ "memdev": "more" })),
+    })?;
+    Ok(())
+}
+
+fn plug_cpus(machine: &mut Machine, count: u32) -> Result<(), Error> {
+    if count == 0 {
+        return Ok(());
+    }
+    let places = machine.execute(&commands::QueryHotpluggableCpus {})?;
+    // QEMU lists the last place first.
+    let free = places
+        .into_iter()
+        .rev()
+        .filter(|place| place.qom_path.is_none());
+    for (number, place) in (1..=count).zip(free) {
+        machine.execute(&commands::DeviceAdd {
+            driver: place.driver,
+            id: format!("cpu{number}"),
+            bus: None,
+            properties: place.props,
+        })?;
+    }
+    Ok(())
+}
+
+fn plug_segment(machine: &mut Machine, index: usize, segment: &SegmentDevice) -> Result<(), Error> {
+    let memdev = format!("seg{index}");
+    let (path, size_bytes) = (&segment.path, segment.size_bytes);
+    let backend = MemoryBackendFile::segment(&memdev, path, size_bytes, segment.access);
+    machine.execute(&backend.object_add())?;
+    machine.execute(&commands::DeviceAdd {
+        driver: "virtio-pmem-pci".to_owned(),
+        id: format!("pmem{index}"),
+        bus: Some(format!("port{index}")),
+        properties: object(json!({ "memdev": memdev })),
+    })?;
+    Ok(())
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::tests::manifest;
+
+    const MIB: u64 = 1 << 20;
+
+    fn extra(memory: Option<u64>, cpus: u32, segments: usize) -> Result<(u64, u32), String> {
+        let saved = manifest::Machine {
+            memory_bytes: 512 * MIB,
+            ..manifest().machine
+        };
+        let segment = SegmentDevice {
+            path: "/s".into(),
+            size_bytes: 2 * MIB,
+            access: onecopy_machine::options::Access::ReadOnly,
+        };
+        let segments = vec![segment; segments];
+        let extra = Extra::new(&saved, memory, cpus, &segments);
+        extra
+            .map(|extra| (extra.memory_bytes, extra.cpus))
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn more_is_plugged_and_less_is_refused() {
+        assert_eq!(extra(None, 1, 0), Ok((0, 1)));
+        assert_eq!(extra(Some(1024 * MIB), 4, 8), Ok((512 * MIB, 4)));
+        for (memory, cpus, segments, expected) in [
+            (
+                Some(256 * MIB),
+                1,
+                0,
+                "A guest of this system has 512 MiB at least, and 256 MiB were asked for",
+            ),
+            (
+                Some(600 * MIB),
+                1,
+                0,
+                "Memory is added to the 512 MiB of this system in steps of 128 MiB, up to 16896 \
+                 MiB",
+            ),
+            (None, 17, 0, "A guest of this system has 1 to 16 processors"),
+            (
+                None,
+                1,
+                9,
+                "A guest of this system has at most 8 segment spaces",
+            ),
+        ] {
+            assert_eq!(extra(memory, cpus, segments), Err(expected.to_owned()));
+        }
+    }
+}

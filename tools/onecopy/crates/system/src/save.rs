@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From a kernel to a generation of a saved system.
+
+mod template;
+
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
+
+use onecopy_format::segment_space::Name;
+use onecopy_machine::options::Accel;
+use onecopy_machine::options::Cpu;
+use onecopy_machine::options::Kernel as Boot;
+use onecopy_machine::Qemu;
+use onecopy_store::Form;
+use onecopy_store::Publisher;
+use onecopy_store::Scratch;
+
+use self::template::Template;
+use crate::content;
+use crate::error::Error;
+use crate::hardware;
+use crate::kernel::Kernel;
+use crate::manifest;
+use crate::manifest::Machine;
+use crate::manifest::Manifest;
+use crate::manifest::SavedFile;
+use crate::manifest::SavedKernel;
+use crate::ranges;
+use crate::ranges::Range;
+use crate::stamp::Stamp;
+use crate::systems::Generation;
+use crate::systems::Systems;
+use crate::systems::STATE;
+use crate::Result;
+
+/// What every kernel is told: where its console is, and to end after a panic.
+const PARAMETERS: &str = "console=ttyS0 panic=-1";
+
+/// What to save.
+#[derive(Debug, Clone)]
+pub struct SaveOptions {
+    /// Name of the saved system.
+    pub name: Name,
+    /// The emulator.
+    pub qemu: Qemu,
+    /// What executes the template, and every guest.
+    pub accel: Accel,
+    /// Processor model; `None` takes the best that the accelerator offers.
+    pub cpu: Option<String>,
+    /// The kernel: a vmlinux or a bzImage with `CONFIG_SHARED_KERNEL`.
+    pub kernel: PathBuf,
+    /// Initial RAM file system.
+    pub initrd: Option<PathBuf>,
+    /// Memory of every guest in bytes, a multiple of 2 MiB.
+    pub memory_bytes: u64,
+    /// The kernel's part of it; see [`ranges::divide`].
+    pub kernel_bytes: Option<u64>,
+    /// More of the kernel command line; it must not keep the kernel from talking.
+    pub append: Option<String>,
+    /// How long the template may take to its save point.
+    pub timeout: Duration,
+}
+
+/// Boots a template, stops it at its save point and publishes a new generation, which new guests
+/// get from then on.
+///
+/// # Errors
+///
+/// When the kernel cannot be saved, the template does not reach its save point, or the store is
+/// full. The store is then as it was.
+pub fn save(options: &SaveOptions, systems: &Systems) -> Result<Generation> {
+    let kernel = Kernel::read(&options.kernel)?;
+    let ranges = ranges::divide(&kernel.layout, options.memory_bytes, options.kernel_bytes)?;
+    let directory = systems.directory(options.name);
+    fs::create_dir_all(&directory).map_err(Error::io("create", &directory))?;
+    // Makes room: drafts of killed processes, and generations that nobody uses any more.
+    systems.remove_unused(options.name)?;
+
+    let draft = Scratch::create(&directory)?;
+    let command_line = command_line(options, &ranges);
+    let machine = run(options, &kernel, &ranges, &command_line, draft.path())?;
+    let files = seal(&ranges, draft.path())?;
+    let manifest = Manifest {
+        format: manifest::FORMAT,
+        name: options.name,
+        generation: 0,
+        saved_unix_seconds: now(),
+        machine,
+        kernel: SavedKernel {
+            build_id: kernel.build_id,
+            command_line,
+            image_end: kernel.layout.image_end,
+            gate: kernel.layout.gate,
+        },
+        ranges,
+        files,
+    };
+    let generation = publish(manifest, &directory, &draft)?;
+    systems.remove_unused(options.name)?;
+    systems.generation(options.name, generation)
+}
+
+/// Runs the template until its state is in `directory`, and returns its machine.
+fn run(
+    options: &SaveOptions,
+    kernel: &Kernel,
+    ranges: &[Range],
+    command_line: &str,
+    directory: &Path,
+) -> Result<Machine> {
+    for range in ranges {
+        if let Some(name) = range.file_name() {
+            let path = directory.join(name);
+            content::reserve(&path, range.size_bytes())
+                .map_err(Error::io("make room for", &path))?;
+        }
+    }
+    let machine = machine(options);
+    let (qemu, accel) = (options.qemu.clone(), options.accel);
+    let mut config = hardware::config(
+        qemu,
+        accel,
+        &machine,
+        ranges,
+        directory,
+        hardware::Role::Template,
+    );
+    config.name = format!("onecopy-template-{}", options.name);
+    config.kernel = Some(Boot {
+        kernel: options.kernel.clone(),
+        initrd: options.initrd.clone(),
+        append: command_line.to_owned(),
+    });
+    let mut template = Template::start(options.name, &config, &kernel.layout, ranges, directory)?;
+    template.wait_for_save_point(options.timeout)?;
+    let (board, version) = template.save(&directory.join(STATE))?;
+    Ok(Machine {
+        board,
+        qemu: version.to_string(),
+        ..machine
+    })
+}
+
+/// Returns the machine as it is asked for; QEMU has the last word on its board.
+fn machine(options: &SaveOptions) -> Machine {
+    let best = Cpu::best_for(options.accel).model;
+    Machine {
+        qemu: String::new(),
+        board: "q35".to_owned(),
+        accel: options.accel.to_string(),
+        cpu: options.cpu.clone().unwrap_or(best),
+        memory_bytes: options.memory_bytes,
+        max_cpus: hardware::MAX_CPUS,
+        hotplug_slots: hardware::HOTPLUG_SLOTS,
+        hotplug_bytes: hardware::HOTPLUG_BYTES,
+        root_ports: hardware::ROOT_PORTS,
+    }
+}
+
+/// What the user appends comes last, so that it wins.
+fn command_line(options: &SaveOptions, ranges: &[Range]) -> String {
+    let name = options.name;
+    let mut line = format!("{PARAMETERS} savesys={name} {}", ranges::parameters(ranges));
+    if let Some(append) = &options.append {
+        line.push(' ');
+        line.push_str(append);
+    }
+    line
+}
+
+fn seal(ranges: &[Range], directory: &Path) -> Result<Vec<SavedFile>> {
+    let names = ranges.iter().filter_map(Range::file_name);
+    let seal = |name: String| {
+        let path = directory.join(&name);
+        content::seal(&path, &name).map_err(Error::io("write", &path))
+    };
+    names.chain([STATE.to_owned()]).map(seal).collect()
+}
+
+/// Gives the draft its number and makes it current.
+fn publish(mut manifest: Manifest, directory: &Path, draft: &Scratch) -> Result<u64> {
+    let publisher = Publisher::lock(directory, Form::System)?;
+    manifest.generation = publisher.next_generation()?;
+    let path = draft.path().join(manifest::FILE);
+    let invalid = |source| Error::Manifest {
+        path: path.clone(),
+        source,
+    };
+    let text = manifest.to_text().map_err(invalid)?;
+    fs::write(&path, text)
+        .and_then(|()| content::seal(&path, manifest::FILE))
+        .map_err(Error::io("write", &path))?;
+    // What was just written need not be read again at the first IPL.
+    Stamp::of(draft.path(), &manifest)
+        .and_then(|stamp| stamp.remember(draft.path()))
+        .map_err(Error::io("write", draft.path()))?;
+    publisher.publish_directory(draft, manifest.generation)?;
+    Ok(manifest.generation)
+}
+
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default().as_secs()
+}

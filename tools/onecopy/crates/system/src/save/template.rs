@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A guest on its way to the save point.
+
+use std::fs::File;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use onecopy_format::saved_kernel;
+use onecopy_format::saved_kernel::Layout;
+use onecopy_format::segment_space::Name;
+use onecopy_machine::qmp::commands;
+use onecopy_machine::Config;
+use onecopy_machine::Machine;
+use onecopy_machine::Version;
+
+use crate::error::Error;
+use crate::gate::Gate;
+use crate::ranges::Range;
+use crate::Result;
+
+/// How often the gate is looked at.
+const TICK: Duration = Duration::from_millis(2);
+
+/// How long QEMU may take to write the state: some megabytes.
+const STATE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A template that runs.
+#[derive(Debug)]
+pub(super) struct Template {
+    name: Name,
+    machine: Machine,
+    gate: Gate,
+}
+
+impl Template {
+    /// Starts a template whose saved ranges are files in `directory`.
+    pub(super) fn start(
+        name: Name,
+        config: &Config,
+        layout: &Layout,
+        ranges: &[Range],
+        directory: &Path,
+    ) -> Result<Self> {
+        Ok(Self {
+            name,
+            gate: open_gate(layout, ranges, directory)?,
+            machine: Machine::start(config)?,
+        })
+    }
+
+    /// Waits until the kernel says that it can be saved.
+    pub(super) fn wait_for_save_point(&mut self, timeout: Duration) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            let state = self.gate_state()?;
+            match state {
+                Some(saved_kernel::Gate::Waiting) => return Ok(()),
+                Some(saved_kernel::Gate::Refused) => {
+                    return Err(self.error("its kernel refuses".to_owned()))
+                }
+                Some(saved_kernel::Gate::Left) => {
+                    return Err(self.error("it has gone on, this host was too slow".to_owned()))
+                }
+                _ => {}
+            }
+            if let Some(outcome) = self.machine.try_wait()? {
+                return Err(self.error(format!("it ended before the save point: {outcome}")));
+            }
+            if start.elapsed() >= timeout {
+                return Err(self.error(late(state.is_some(), timeout)));
+            }
+            thread::sleep(TICK);
+        }
+    }
+
+    /// Stops the template, lets what is saved of it go through the gate, writes its state, and
+    /// ends it. Returns the board and the version of QEMU.
+    pub(super) fn save(mut self, state: &Path) -> Result<(String, Version)> {
+        self.machine.execute(&commands::Stop {})?;
+        let status = self.machine.execute(&commands::QueryStatus {})?.status;
+        if status != "paused" {
+            return Err(self.error(format!("it is {status} and not paused")));
+        }
+        // It may have lost its patience in the last moment.
+        if self.gate_state()? != Some(saved_kernel::Gate::Waiting) {
+            return Err(self.error("it has gone on, this host was too slow".to_owned()));
+        }
+        self.gate
+            .open()
+            .map_err(Error::io("write the gate in", state))?;
+        self.machine.save_state(state, STATE_TIMEOUT)?;
+        let found = (self.machine.machine_type()?, self.machine.version()?);
+        self.machine.quit()?;
+        Ok(found)
+    }
+
+    fn gate_state(&self) -> Result<Option<saved_kernel::Gate>> {
+        self.gate
+            .state()
+            .map_err(Error::io("read the gate of", Path::new("the template")))
+    }
+
+    fn error(&mut self, reason: String) -> Error {
+        Error::SavePoint {
+            name: self.name,
+            reason,
+            report: Box::new(self.machine.report()),
+        }
+    }
+}
+
+/// Opens the gate in the range that holds it.
+fn open_gate(layout: &Layout, ranges: &[Range], directory: &Path) -> Result<Gate> {
+    let holds = |range: &&Range| (range.start..range.end).contains(&layout.gate);
+    let range = ranges.iter().find(holds);
+    let name = range.and_then(Range::file_name).unwrap_or_default();
+    let path = directory.join(name);
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .map_err(Error::io("open", &path))?;
+    let start = range.map_or(0, |range| range.start);
+    Ok(Gate::new(file, layout.gate - start))
+}
+
+fn late(has_gate: bool, timeout: Duration) -> String {
+    let seconds = timeout.as_secs();
+    if has_gate {
+        return format!("it did not reach its save point within {seconds} s");
+    }
+    format!(
+        "there is no kernel where its note says within {seconds} s; is it built with \
+         CONFIG_RANDOMIZE_BASE?"
+    )
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One generation of a saved system.
+
+use std::fs;
+use std::fs::File;
+use std::io;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::path::PathBuf;
+
+use rustix::fs::flock;
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+
+use super::STATE;
+use crate::content::digest;
+use crate::error::Error;
+use crate::manifest;
+use crate::manifest::Manifest;
+use crate::manifest::SavedFile;
+use crate::stamp::Stamp;
+use crate::Result;
+
+/// A generation whose manifest is valid.
+#[derive(Debug)]
+pub struct Generation {
+    path: PathBuf,
+    // Locked while the generation is in use.
+    directory: File,
+    manifest: Manifest,
+}
+
+/// What the check of a file has found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileCheck {
+    /// Name of the file.
+    pub name: String,
+    /// What is wrong with it; nothing if it is what was saved.
+    pub problem: Option<&'static str>,
+}
+
+impl Generation {
+    /// Reads the manifest in a directory.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let directory = File::open(path).map_err(Error::io("open", path))?;
+        let file = path.join(manifest::FILE);
+        let read = || {
+            let mut text = String::new();
+            File::open(&file)?
+                .take(manifest::MAX_BYTES)
+                .read_to_string(&mut text)?;
+            Ok(text)
+        };
+        let text = read().map_err(Error::io("read", &file))?;
+        let manifest = Manifest::parse(&text).map_err(|source| Error::Manifest {
+            path: file.clone(),
+            source,
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            directory,
+            manifest,
+        })
+    }
+
+    /// Returns the directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns what it consists of.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Returns the path of the state of the devices.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.path.join(STATE)
+    }
+
+    /// Computes the digests of all files again.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read; one that is missing or wrong is a result, not an error.
+    pub fn check(&self) -> Result<Vec<FileCheck>> {
+        let files = self.manifest.files.iter();
+        let check = |file: &SavedFile| {
+            Ok(FileCheck {
+                name: file.name.clone(),
+                problem: self.problem(file)?,
+            })
+        };
+        files.map(check).collect()
+    }
+
+    /// Makes sure that all files are what was saved, by their digests, unless these very files
+    /// have been found so before.
+    ///
+    /// # Errors
+    ///
+    /// When a file is not, or cannot be read.
+    pub(crate) fn verify(&self) -> Result<()> {
+        let stamp = || Stamp::of(&self.path, &self.manifest);
+        let before = stamp().map_err(Error::io("examine the files in", &self.path))?;
+        if before.is_known(&self.path) {
+            return Ok(());
+        }
+        for file in &self.manifest.files {
+            if let Some(reason) = self.problem(file)? {
+                return Err(Error::Corrupt {
+                    path: self.path.join(&file.name),
+                    reason,
+                });
+            }
+        }
+        // Nothing may have changed meanwhile. If the stamp cannot be written, because the store is
+        // read-only for us, the next one has to do this again.
+        if stamp().is_ok_and(|after| after == before) {
+            let _ = before.remember(&self.path);
+        }
+        Ok(())
+    }
+
+    /// Says what is wrong with a file.
+    fn problem(&self, file: &SavedFile) -> Result<Option<&'static str>> {
+        let path = self.path.join(&file.name);
+        let opened = match File::open(&path) {
+            Ok(opened) => opened,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Some("it is missing"))
+            }
+            Err(error) => return Err(Error::io("open", &path)(error)),
+        };
+        let size = opened
+            .metadata()
+            .map_err(Error::io("examine", &path))?
+            .len();
+        if size != file.size_bytes {
+            return Ok(Some("its size is another one"));
+        }
+        let found = digest(&opened).map_err(Error::io("read", &path))?;
+        Ok((found != file.sha256).then_some("its SHA-256 is another one"))
+    }
+
+    /// Takes the generation into use; `false` if it is being removed.
+    pub(super) fn lock(&mut self) -> Result<bool> {
+        let operation = FlockOperation::NonBlockingLockShared;
+        match flock(&self.directory, operation) {
+            Ok(()) => Ok(is_same(&self.directory, &self.path)),
+            Err(Errno::WOULDBLOCK) => Ok(false),
+            Err(error) => Err(Error::io("lock", &self.path)(error.into())),
+        }
+    }
+}
+
+/// Returns whether a path still leads to a directory.
+fn is_same(directory: &File, path: &Path) -> bool {
+    let inode = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    let here = directory.metadata().map(inode).ok();
+    here.is_some() && here == fs::metadata(path).map(inode).ok()
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Values of other crates as text in files.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use serde::de::Error;
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::Serializer;
+
+/// Writes what can be shown.
+pub(crate) fn serialize<T: Display, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(value)
+}
+
+/// Reads what is written so.
+pub(crate) fn deserialize<'a, T, D>(from: D) -> Result<T, D::Error>
+where
+    T: FromStr<Err: Display>,
+    D: Deserializer<'a>,
+{
+    String::deserialize(from)?.parse().map_err(D::Error::custom)
+}
+
+/// Types of segments.
+pub(crate) mod keyword {
+    use onecopy_format::segment_space::SegmentType;
+    use serde::de::Error;
+    use serde::Deserialize;
+    use serde::Deserializer;
+
+    pub(crate) use super::serialize;
+
+    /// Reads a type.
+    pub(crate) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<SegmentType, D::Error> {
+        let word = String::deserialize(from)?;
+        SegmentType::from_keyword(&word)
+            .ok_or_else(|| D::Error::custom(format!("{word:?} is not a type of a segment")))
+    }
+}
