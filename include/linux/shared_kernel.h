@@ -15,6 +15,7 @@ struct notifier_block;
 /* Room behind the command line for what a guest adds to it at IPL. */
 #define SHARED_KERNEL_PARM_SIZE 1024
 
+bool shared_kernel_is_template(void);
 void shared_kernel_save_point(void);
 void shared_kernel_text_written(const void *addr, size_t len);
 int shared_kernel_set_parm(const char *parm);
@@ -25,6 +26,11 @@ int unregister_shared_kernel_notifier(struct notifier_block *block);
 #else
 
 #define SHARED_KERNEL_PARM_SIZE 0
+
+static inline bool shared_kernel_is_template(void)
+{
+	return false;
+}
 
 static inline void shared_kernel_save_point(void)
 {

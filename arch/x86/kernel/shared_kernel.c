@@ -105,6 +105,17 @@ static int __init parse_savesys(char *name)
 }
 early_param("savesys", parse_savesys);
 
+/**
+ * shared_kernel_is_template - whether this guest is to be saved
+ *
+ * The boot allocates memory next to the kernel's image then: the rest of the memory stays as it is,
+ * and need not be saved.
+ */
+bool __init shared_kernel_is_template(void)
+{
+	return saved_name[0];
+}
+
 static void scrub_block(struct page *page, unsigned int order)
 {
 	unsigned long i;

@@ -15,6 +15,7 @@ mod ext4;
 mod hotplug;
 mod module;
 mod names;
+mod saved;
 mod sharing;
 mod types;
 mod unplug;
@@ -104,6 +105,7 @@ pub(crate) fn all() -> Vec<Case> {
         hotplug::CASES,
         module::CASES,
         names::CASES,
+        saved::CASES,
         sharing::CASES,
         types::CASES,
         unplug::CASES,

@@ -11,6 +11,8 @@ use anyhow::anyhow;
 use anyhow::ensure;
 use anyhow::Context as _;
 use anyhow::Result;
+use onecopy_boot::balloon;
+use onecopy_boot::saved::SavedSystem;
 use onecopy_boot::space::SpaceFile;
 use onecopy_boot::space::MIB;
 use onecopy_boot::Guest;
@@ -47,6 +49,7 @@ pub(crate) struct Context {
     programs: Shared<SpaceFile>,
     bad_directories: Shared<Evidence>,
     stress: Shared<SpaceFile>,
+    saved: Shared<SavedSystem>,
 }
 
 /// What the first case that needs it makes for all.
@@ -62,6 +65,7 @@ impl Context {
             programs: OnceLock::new(),
             bad_directories: OnceLock::new(),
             stress: OnceLock::new(),
+            saved: OnceLock::new(),
         })
     }
 
@@ -128,6 +132,22 @@ impl Context {
             .stress
             .get_or_init(|| self.make_stress().map_err(|e| format!("{e:#}")));
         made.clone().map_err(|error| anyhow!(error))
+    }
+
+    /// Returns a saved system with our program and the balloon's driver.
+    ///
+    /// All test cases share it.
+    pub(crate) fn saved(&self) -> Result<&SavedSystem> {
+        let made = self.saved.get_or_init(|| {
+            let modules = if self.kernel.has("VIRTIO_CMM") {
+                Vec::new()
+            } else {
+                vec![balloon::CMM.to_owned()]
+            };
+            SavedSystem::save(self.directory.path(), &self.host, &self.kernel, &modules)
+                .map_err(|error| format!("{error:#}"))
+        });
+        made.as_ref().map_err(|error| anyhow!(error.clone()))
     }
 
     /// Returns what a guest with bad segment spaces has said; `gather` asks one.

@@ -69,6 +69,17 @@ impl Answer {
     }
 }
 
+impl Control {
+    /// Uses a line that is connected already.
+    pub fn new(stream: UnixStream) -> Self {
+        Self {
+            stream,
+            received: Vec::new(),
+            last_id: 0,
+        }
+    }
+}
+
 /// The host's end of the line, before QEMU has connected.
 #[derive(Debug)]
 pub struct Listener {
@@ -106,11 +117,7 @@ impl Listener {
         self.listener.set_nonblocking(true)?;
         let (stream, _) = self.listener.accept()?;
         stream.set_nonblocking(false)?;
-        Ok(Control {
-            stream,
-            received: Vec::new(),
-            last_id: 0,
-        })
+        Ok(Control::new(stream))
     }
 }
 

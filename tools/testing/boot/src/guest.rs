@@ -21,6 +21,8 @@ use tempfile::TempDir;
 pub use self::options::Host;
 pub use self::options::Options;
 pub use self::options::Pmem;
+pub(crate) use self::options::APPEND;
+pub(crate) use self::root::archive;
 use crate::control;
 use crate::control::Answer;
 use crate::control::Control;
@@ -29,11 +31,10 @@ use crate::kernel::Kernel;
 use crate::report::complaints;
 
 /// How long a guest may take until its first process answers, and for one command. A kernel that
-/// checks itself gets [`DEBUG_FACTOR`] times as long.
+/// checks itself gets several times as long.
 const BOOT_TIMEOUT: Duration = Duration::from_secs(120);
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(120);
 const POWEROFF_TIMEOUT: Duration = Duration::from_secs(60);
-const DEBUG_FACTOR: u32 = 5;
 
 /// The pause between two looks at something that is waited for.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -46,10 +47,28 @@ const TAIL_LINES: usize = 60;
 /// Dropping it ends it.
 #[derive(Debug)]
 pub struct Guest {
-    machine: Machine,
+    owner: Owner,
     control: Control,
     factor: u32,
-    _directory: TempDir,
+    _directory: Option<TempDir>,
+}
+
+/// What has the machine of a guest, and ends it.
+#[derive(Debug)]
+pub(crate) enum Owner {
+    /// The guest has booted.
+    Machine(Box<Machine>),
+    /// The guest was started from a saved system.
+    System(Box<onecopy_system::Guest>),
+}
+
+impl Owner {
+    fn machine(&mut self) -> &mut Machine {
+        match self {
+            Self::Machine(machine) => machine,
+            Self::System(guest) => guest.machine(),
+        }
+    }
 }
 
 impl Guest {
@@ -65,7 +84,7 @@ impl Guest {
             None
         } else {
             let path = directory.path().join("initramfs");
-            fs::write(&path, root::archive(host, kernel, &options.modules)?)?;
+            fs::write(&path, archive(host, kernel, &options.modules)?)?;
             Some(path)
         };
         let config = options::config(host, kernel, options, initrd, listener.path());
@@ -73,16 +92,29 @@ impl Guest {
         let control = listener
             .accept()
             .context("QEMU did not connect the second serial line")?;
-        let factor = if kernel.is_debug() { DEBUG_FACTOR } else { 1 };
+        let factor = kernel.factor();
         let mut guest = Self {
-            machine,
-            control,
-            factor,
-            _directory: directory,
+            _directory: Some(directory),
+            ..Self::of(Owner::Machine(Box::new(machine)), control, factor)
         };
         let ready = guest.control.wait_ready(BOOT_TIMEOUT * factor);
         ready.map_err(|error| anyhow!("{error:#}\n{}", guest.last_words()))?;
         Ok(guest)
+    }
+
+    /// A guest that runs already; `factor` is how much longer it may take for everything.
+    pub(crate) fn of(owner: Owner, control: Control, factor: u32) -> Self {
+        Self {
+            owner,
+            control,
+            factor,
+            _directory: None,
+        }
+    }
+
+    /// Returns the line over which the guest takes commands.
+    pub(crate) fn control(&mut self) -> &mut Control {
+        &mut self.control
     }
 
     /// Tells the guest to do something.
@@ -193,12 +225,12 @@ impl Guest {
 
     /// Returns the machine, for the monitor and for accounting.
     pub fn machine(&mut self) -> &mut Machine {
-        &mut self.machine
+        self.owner.machine()
     }
 
     /// Returns everything that the kernel has said on its console.
-    pub fn console(&self) -> String {
-        self.machine.console().text()
+    pub fn console(&mut self) -> String {
+        self.machine().console().text()
     }
 
     /// Returns the end of the console and of QEMU's standard error.
@@ -208,7 +240,7 @@ impl Guest {
         let tail = lines
             .get(lines.len().saturating_sub(TAIL_LINES)..)
             .unwrap_or_default();
-        let stderr = self.machine.report().stderr;
+        let stderr = self.machine().report().stderr;
         format!(
             "console of the guest:\n{}\nQEMU said: {stderr}",
             tail.join("\n")
@@ -242,7 +274,8 @@ impl Guest {
             Ok(_) => bail!("the guest did not switch itself off"),
             Err(error) => return Err(error.into()),
         }
-        let outcome = self.machine.wait(POWEROFF_TIMEOUT * self.factor)?;
+        let timeout = POWEROFF_TIMEOUT * self.factor;
+        let outcome = self.machine().wait(timeout)?;
         // By now only the console can tell.
         ensure_no_complaints(&self.console())?;
         if !outcome.is_clean_shutdown() {

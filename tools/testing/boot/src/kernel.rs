@@ -99,6 +99,15 @@ impl Kernel {
         self.has("KASAN")
     }
 
+    /// Returns how much longer a guest with this kernel may take for everything.
+    pub fn factor(&self) -> u32 {
+        if self.is_debug() {
+            5
+        } else {
+            1
+        }
+    }
+
     /// Returns what the kernel needs on its command line because of its configuration.
     ///
     /// While a kernel identifies its first processor, it forgets for a moment that this one has five

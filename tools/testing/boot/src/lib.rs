@@ -21,6 +21,7 @@ mod kernel;
 pub mod ktap;
 pub mod program;
 pub mod report;
+pub mod saved;
 pub mod space;
 
 pub use self::guest::Guest;

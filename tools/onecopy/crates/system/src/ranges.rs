@@ -147,12 +147,27 @@ pub fn divide(
     ])
 }
 
-/// Returns what keeps the kernel's allocations in its part: parameters of its command line.
+/// Returns what keeps the kernel's allocations in its part, and the balloon out of it: parameters
+/// of the kernel's command line.
 pub(crate) fn parameters(ranges: &[Range]) -> String {
+    let core_bytes = saved_bytes(ranges).saturating_sub(SPARE_BYTES);
+    format!(
+        "kernelcore={}M numa=off cmm.keep={}",
+        core_bytes >> 20,
+        keep(ranges)
+    )
+}
+
+/// Returns the memory that the host cannot take back, because it is in read-only files, as the
+/// balloon's driver wants it.
+pub fn keep(ranges: &[Range]) -> String {
+    format!("0-{:x}", saved_bytes(ranges).saturating_sub(1))
+}
+
+/// How much of the memory, from its beginning, is saved.
+fn saved_bytes(ranges: &[Range]) -> u64 {
     let saved = ranges.iter().filter(|range| range.kind.saved());
-    let kernel_bytes = saved.map(|range| range.end).max().unwrap_or_default();
-    let core_bytes = kernel_bytes.saturating_sub(SPARE_BYTES);
-    format!("movable_node kernelcore={}M numa=off", core_bytes >> 20)
+    saved.map(|range| range.end).max().unwrap_or_default()
 }
 
 fn segments(bytes: u64) -> u64 {
@@ -235,7 +250,10 @@ mod tests {
                 ("en0".to_owned(), None),
             ]
         );
-        assert_eq!(parameters(&ranges), "movable_node kernelcore=88M numa=off");
+        assert_eq!(
+            parameters(&ranges),
+            "kernelcore=88M numa=off cmm.keep=0-5ffffff"
+        );
     }
 
     proptest! {

@@ -23,7 +23,7 @@ use crate::space::SpaceFile;
 /// A host that is busy with something else must not look like a kernel that hangs or a clock that
 /// is wrong, so stalls are reported late and the clock is not compared with another one. Unit tests
 /// have a run of their own.
-const APPEND: &str = "console=ttyS0 onecopy_control=/dev/ttyS1 panic=-1 kunit.enable=0 \
+pub(crate) const APPEND: &str = "console=ttyS0 onecopy_control=/dev/ttyS1 panic=-1 kunit.enable=0 \
                       rcupdate.rcu_cpu_stall_timeout=200 tsc=reliable";
 
 /// A virtio-pmem device.

@@ -13,7 +13,7 @@ use crate::initramfs::Archive;
 use crate::kernel::Kernel;
 
 /// Makes the archive.
-pub(super) fn archive(host: &Host, kernel: &Kernel, modules: &[String]) -> Result<Vec<u8>> {
+pub(crate) fn archive(host: &Host, kernel: &Kernel, modules: &[String]) -> Result<Vec<u8>> {
     let mut archive = Archive::default();
     for directory in ["/dev", "/proc", "/sys", "/tmp", "/mnt", "/modules"] {
         archive.directory(directory);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The guest as a whole: `sleep`, `time`, `drop-caches`, `poweroff`.
+//! The guest as a whole: `sleep`, `time`, `clock`, `drop-caches`, `poweroff`.
 
 use std::fs;
 use std::thread;
@@ -30,6 +30,11 @@ pub(super) const COMMANDS: &[Command] = &[
         run: time,
     },
     Command {
+        name: "clock",
+        arguments: "",
+        run: clock,
+    },
+    Command {
         name: "drop-caches",
         arguments: "",
         run: drop_caches,
@@ -49,6 +54,12 @@ fn sleep(_session: &mut Session, arguments: &mut Arguments, _lines: &mut Lines<'
 /// Says the time since the kernel was started.
 fn time(_session: &mut Session, _arguments: &mut Arguments, _lines: &mut Lines<'_>) -> Result {
     let now = clock_gettime(ClockId::Monotonic);
+    Ok(format!("seconds={}.{:09}", now.tv_sec, now.tv_nsec))
+}
+
+/// Says which time it is, in seconds since 1970.
+fn clock(_session: &mut Session, _arguments: &mut Arguments, _lines: &mut Lines<'_>) -> Result {
+    let now = clock_gettime(ClockId::Realtime);
     Ok(format!("seconds={}.{:09}", now.tv_sec, now.tv_nsec))
 }
 

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Guests that are started from a saved system: what each has of its own, what they share, and what
+//! the host gets back.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
+
+use anyhow::anyhow;
+use anyhow::ensure;
+use anyhow::Context as _;
+use anyhow::Result;
+use onecopy_boot::balloon;
+use onecopy_boot::saved::SavedSystem;
+use onecopy_boot::space::MIB;
+use onecopy_boot::Guest;
+use onecopy_machine::qmp::commands;
+use onecopy_system::ranges;
+use onecopy_system::ResourceOptions;
+use serde_json::json;
+
+use super::cases;
+use super::ensure_eq;
+use crate::context::Context;
+
+cases! {
+    BuiltInFast:
+        a_guest_goes_on_behind_the_save_point_with_its_own_identity,
+        guests_of_one_system_have_nothing_secret_in_common,
+        text_and_read_only_data_stay_shared,
+        memory_of_a_guest_from_a_saved_system_comes_back;
+}
+
+const IPL: &str = "/sys/firmware/ipl";
+
+/// How long the balloon may take.
+const SOON: Duration = Duration::from_secs(200);
+
+fn saved(context: &Context) -> Result<&SavedSystem> {
+    context.saved()
+}
+
+/// Starts a guest, lets `body` use it, and ends it.
+fn with_guest(
+    context: &Context,
+    name: &str,
+    resources: ResourceOptions,
+    body: impl FnOnce(&mut Guest) -> Result<()>,
+) -> Result<()> {
+    let mut guest = saved(context)?.ipl(name, resources)?;
+    let result = body(&mut guest).and_then(|()| guest.check(false));
+    result.map_err(|error| anyhow!("{error:#}\n{}", guest.last_words()))
+}
+
+fn a_guest_goes_on_behind_the_save_point_with_its_own_identity(context: &Context) -> Result<()> {
+    let machine_id = "0123456789abcdef0123456789abcdef";
+    let resources = ResourceOptions {
+        hostname: Some("host-of-its-own".to_owned()),
+        machine_id: Some(machine_id.to_owned()),
+        parm: Some("systemd.unit=rescue.target".to_owned()),
+        others: vec![("role".to_owned(), "test of resources".to_owned())],
+    };
+    with_guest(context, "identity", resources, |guest| {
+        ensure_eq!(guest.read("/proc/sys/kernel/hostname")?, "host-of-its-own");
+        let line = guest.read("/proc/cmdline")?;
+        ensure!(
+            line.contains(" savesys=") && line.ends_with(" systemd.unit=rescue.target"),
+            "{line}"
+        );
+        for (key, value) in [
+            ("guest", "identity"),
+            ("machine_id", machine_id),
+            ("role", "test of resources"),
+        ] {
+            ensure_eq!(guest.read(&format!("{IPL}/{key}"))?, value, "{key}");
+        }
+        ensure!(!guest.exists(&format!("{IPL}/seed"))?);
+        ensure_eq!(guest.read("/sys/kernel/shared_kernel/name")?, "SAVED");
+        Ok(())
+    })
+}
+
+fn guests_of_one_system_have_nothing_secret_in_common(context: &Context) -> Result<()> {
+    const GUESTS: usize = 4;
+    let files = [
+        "/proc/sys/kernel/random/uuid",
+        "/proc/sys/kernel/random/boot_id",
+        "/sys/firmware/ipl/machine_id",
+        "/proc/sys/kernel/hostname",
+    ];
+    let mut seen = BTreeSet::new();
+    for number in 0..GUESTS {
+        with_guest(
+            context,
+            &format!("clone{number}"),
+            ResourceOptions::default(),
+            |guest| {
+                for file in files {
+                    seen.insert(guest.read(file)?);
+                }
+                let epoch = guest.read("/sys/class/rtc/rtc0/since_epoch").ok();
+                let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+                let answer = guest.run("clock", &[])?;
+                let clock: f64 = answer.value("seconds").context("no time")?.parse()?;
+                let apart = (clock - now as f64).abs();
+                // The host's time is cut to seconds, and the answer takes its time.
+                ensure!(apart < 2.0, "the clock is {apart} s off, rtc {epoch:?}");
+                Ok(())
+            },
+        )?;
+    }
+    ensure_eq!(seen.len(), GUESTS * files.len(), "{seen:?}");
+    Ok(())
+}
+
+fn text_and_read_only_data_stay_shared(context: &Context) -> Result<()> {
+    with_guest(context, "shared", ResourceOptions::default(), |guest| {
+        guest.run("applet", &["hog", "64"])?;
+        ensure_eq!(guest.read("/sys/kernel/shared_kernel/written_pages")?, "0");
+        let system = saved(context)?;
+        let generation = system.generation()?;
+        let ranges = &generation.manifest().ranges;
+        let usage = system.running("shared")?.usage_of(ranges)?;
+        let shared = usage
+            .iter()
+            .find(|usage| usage.range.id().starts_with("sr"))
+            .context("there is no shared range")?;
+        ensure_eq!(shared.unshared_bytes(), 0);
+        ensure!(shared.shared_bytes > MIB, "nothing of it is there");
+        Ok(())
+    })
+}
+
+fn memory_of_a_guest_from_a_saved_system_comes_back(context: &Context) -> Result<()> {
+    const SHRINK: u64 = 256 * MIB;
+    with_guest(context, "balloon", ResourceOptions::default(), |guest| {
+        let properties = json!({ "free-page-reporting": true });
+        guest.machine().execute(&commands::DeviceAdd {
+            driver: "virtio-balloon-pci".to_owned(),
+            id: balloon::ID.to_owned(),
+            bus: Some("port0".to_owned()),
+            properties: properties.as_object().context("no object")?.clone(),
+        })?;
+        // Who loads a module by hand has to look up its parameters in the command line.
+        let generation = saved(context)?.generation()?;
+        let keep = format!("keep={}", ranges::keep(&generation.manifest().ranges));
+        guest.load_cmm(context.kernel(), &keep)?;
+        guest.wait_until("the driver has the device", |guest| {
+            Ok(guest.exists("/proc/sys/vm/cmm_pages")?)
+        })?;
+        let size = guest.balloon()?;
+        guest.run("applet", &["hog", "300"])?;
+        let before = guest.host_bytes()?;
+        guest.resize(size - SHRINK, SOON)?;
+        let after = guest.host_bytes()?;
+        let counters = guest.run("read", &["/sys/kernel/debug/cmm/counters"])?;
+        ensure!(
+            before.saturating_sub(after) >= SHRINK / 100 * 95,
+            "the host had {} MiB and has {} MiB: {}",
+            before / MIB,
+            after / MIB,
+            counters.lines.join(", ")
+        );
+        let said = guest.machine().report().stderr;
+        ensure!(!said.contains("iscard"), "QEMU says: {said}");
+        guest.resize(size, SOON)?;
+        Ok(())
+    })
+}

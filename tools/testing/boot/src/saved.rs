@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Guests from a saved system, which take commands over their consoles.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Context;
+use anyhow::Result;
+use onecopy_format::segment_space::Name;
+use onecopy_system::Generation;
+use onecopy_system::Guests;
+use onecopy_system::IplOptions;
+use onecopy_system::ResourceOptions;
+use onecopy_system::Running;
+use onecopy_system::SaveOptions;
+use onecopy_system::Systems;
+
+use crate::control::Control;
+use crate::control::Error;
+use crate::guest::archive;
+use crate::guest::Owner;
+use crate::guest::APPEND;
+use crate::Guest;
+use crate::Host;
+use crate::Kernel;
+
+/// The saved system.
+const SYSTEM: &str = "SAVED";
+
+/// How much memory its guests have.
+const MEMORY_BYTES: u64 = 512 << 20;
+
+/// How long a template may take to its save point, a guest to its identity and to its first answer.
+const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// How long to wait for an answer before asking again: what is said to a guest before its first
+/// process listens is lost.
+const FIRST_ANSWER: Duration = Duration::from_millis(500);
+
+/// A saved system in a store of its own.
+#[derive(Debug)]
+pub struct SavedSystem {
+    systems: Systems,
+    guests: Guests,
+    name: Name,
+    factor: u32,
+}
+
+impl SavedSystem {
+    /// Boots a template with our program and modules, and saves it below `directory`.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be saved.
+    pub fn save(
+        directory: &Path,
+        host: &Host,
+        kernel: &Kernel,
+        modules: &[String],
+    ) -> Result<Self> {
+        let initrd = directory.join("initramfs");
+        fs::write(&initrd, archive(host, kernel, modules)?)?;
+        let saved = Self {
+            systems: Systems::open(directory.join("store")),
+            guests: Guests::open(directory.join("run")),
+            name: Name::new(SYSTEM.as_bytes())?,
+            factor: kernel.factor(),
+        };
+        saved.save_again(host, kernel, &initrd)?;
+        Ok(saved)
+    }
+
+    fn save_again(&self, host: &Host, kernel: &Kernel, initrd: &Path) -> Result<()> {
+        // The program's line is the console: a template has no other.
+        let append = APPEND.replace("/dev/ttyS1", "/dev/ttyS0");
+        let options = SaveOptions {
+            name: self.name,
+            qemu: host.qemu.clone(),
+            accel: host.accel,
+            cpu: None,
+            kernel: kernel.image(),
+            initrd: Some(initrd.to_owned()),
+            memory_bytes: MEMORY_BYTES,
+            kernel_bytes: None,
+            append: Some(format!("{append} {}", kernel.parameters())),
+            timeout: TIMEOUT,
+        };
+        onecopy_system::save(&options, &self.systems)?;
+        Ok(())
+    }
+
+    /// Returns the generation that guests get.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn generation(&self) -> Result<Generation> {
+        Ok(self.systems.acquire(self.name)?)
+    }
+
+    /// Returns what is known of a running guest.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn running(&self, guest: &str) -> Result<Running> {
+        Ok(Running::find(&self.guests, &guest.parse()?)?)
+    }
+
+    /// Starts a guest of that name, and waits until it takes commands.
+    ///
+    /// # Errors
+    ///
+    /// When it does not.
+    pub fn ipl(&self, guest: &str, resources: ResourceOptions) -> Result<Guest> {
+        let options = IplOptions {
+            name: self.name,
+            guest: Some(guest.parse()?),
+            qemu: None,
+            accel: None,
+            memory_bytes: None,
+            cpus: 1,
+            segments: Vec::new(),
+            resources,
+            timeout: TIMEOUT,
+        };
+        let started = onecopy_system::ipl(&options, &self.systems, &self.guests, None)?;
+        let control = Control::new(self.running(guest)?.console()?);
+        let mut guest = Guest::of(Owner::System(Box::new(started)), control, self.factor);
+        wait_for_answer(&mut guest)?;
+        Ok(guest)
+    }
+}
+
+/// Waits until the first process listens. From then on the kernel is silent: its messages share the
+/// line with the answers.
+fn wait_for_answer(guest: &mut Guest) -> Result<()> {
+    let start = Instant::now();
+    loop {
+        let quiet: [&[u8]; 2] = [b"/proc/sys/kernel/printk", b"1"];
+        match guest.control().run("write", &quiet, FIRST_ANSWER) {
+            Ok(_) => return Ok(()),
+            Err(Error::Timeout { .. }) if start.elapsed() < TIMEOUT => {}
+            Err(error) => {
+                let words = guest.last_words();
+                return Err(error).context(words);
+            }
+        }
+    }
+}
