@@ -17,6 +17,7 @@ use signal_hook::consts::SIGINT;
 use signal_hook::consts::SIGTERM;
 
 use crate::terminal;
+use crate::terminal::CtrlC;
 use crate::terminal::Keyboard;
 
 /// How often signals and the time limit are looked at.
@@ -38,8 +39,29 @@ pub(crate) fn run(config: &Config, timeout: Option<Duration>) -> anyhow::Result<
     let signal = watch_signals()?;
     let start = Instant::now();
     let mut machine = Machine::start_with(config, Some(Box::new(std::io::stdout())))?;
-    let _keyboard = Keyboard::take()?;
+    let _keyboard = Keyboard::take(CtrlC::Ours)?;
     terminal::forward_input(machine.console().clone())?;
+    let limit = timeout.map(|timeout| Limit { start, timeout });
+    attend(&mut machine, &signal, limit)
+}
+
+/// How long a guest may run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit {
+    /// When it was started.
+    pub(crate) start: Instant,
+    /// How long it may take from then on.
+    pub(crate) timeout: Duration,
+}
+
+/// Waits for the end of a guest, or for a signal or the time limit, which ask for it.
+///
+/// In the last two cases the guest still runs, and ends with its machine.
+pub(crate) fn attend(
+    machine: &mut Machine,
+    signal: &AtomicUsize,
+    limit: Option<Limit>,
+) -> anyhow::Result<End> {
     loop {
         match machine.wait(TICK) {
             Ok(outcome) => return Ok(End::Machine(outcome)),
@@ -47,19 +69,17 @@ pub(crate) fn run(config: &Config, timeout: Option<Duration>) -> anyhow::Result<
             Err(error) => return Err(error.into()),
         }
         let received = signal.load(Ordering::Relaxed);
-        let over = timeout.filter(|timeout| start.elapsed() >= *timeout);
-        let end = match (received, over) {
-            (0, None) => continue,
-            (0, Some(timeout)) => End::Timeout(timeout),
-            (received, _) => End::Signal(received),
-        };
-        machine.kill()?;
-        return Ok(end);
+        let over = limit.filter(|limit| limit.start.elapsed() >= limit.timeout);
+        match (received, over) {
+            (0, None) => {}
+            (0, Some(limit)) => return Ok(End::Timeout(limit.timeout)),
+            (received, _) => return Ok(End::Signal(received)),
+        }
     }
 }
 
 /// Remembers the number of the last signal that asks us to end.
-fn watch_signals() -> std::io::Result<Arc<AtomicUsize>> {
+pub(crate) fn watch_signals() -> std::io::Result<Arc<AtomicUsize>> {
     let received = Arc::new(AtomicUsize::new(0));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         let number = usize::try_from(signal).unwrap_or_default();

@@ -2,6 +2,8 @@
 
 //! The command line: what was typed.
 
+mod system;
+
 use std::path::PathBuf;
 
 use clap::Args;
@@ -11,11 +13,23 @@ use onecopy_format::segment_space::Name;
 use onecopy_format::segment_space::SegmentType;
 use onecopy_machine::accel::Choice;
 
+pub(crate) use self::system::ConsoleArgs;
+pub(crate) use self::system::DefsysArgs;
+pub(crate) use self::system::IplArgs;
+pub(crate) use self::system::LogoffArgs;
+pub(crate) use self::system::PurgeCommand;
+pub(crate) use self::system::PurgeNssArgs;
+pub(crate) use self::system::QueryGuestsArgs;
+pub(crate) use self::system::QueryNssArgs;
+pub(crate) use self::system::SavesysArgs;
 use crate::segments::Wanted;
 use crate::size;
 
-/// Where segment spaces are kept unless something else is said.
+/// Where segment spaces and saved systems are kept unless something else is said.
 const DEFAULT_ROOT: &str = "/var/lib/onecopy";
+
+/// Where running guests have their directories unless something else is said.
+const DEFAULT_RUN: &str = "/run/onecopy";
 
 /// Share one copy of kernels and programs among the Linux guests of this host.
 #[derive(Debug, Parser)]
@@ -28,12 +42,22 @@ Exit status: 0 done, 1 failed, 2 the command line was not understood.
 Examples:
   onecopy saveseg USR --from-dir /srv/trees/usr
   onecopy query seg --verify
-  onecopy boot --kernel bzImage --root-segment USR"
+  onecopy boot --kernel bzImage --root-segment USR
+  onecopy savesys LX73 --kernel bzImage --initrd initrd.img
+  onecopy ipl LX73 --segment USR"
 )]
 pub(crate) struct Cli {
     /// Directory of the store
     #[arg(long, global = true, env = "ONECOPY_ROOT", default_value = DEFAULT_ROOT)]
     pub(crate) root: PathBuf,
+
+    /// Directory of the running guests
+    #[arg(long, global = true, env = "ONECOPY_RUN", default_value = DEFAULT_RUN)]
+    pub(crate) run_dir: PathBuf,
+
+    /// Keep the guest that is started, for another process of this program
+    #[arg(long, hide = true)]
+    pub(crate) keeper: bool,
 
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -43,9 +67,17 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Saveseg(SavesegArgs),
-    /// Show what is in the store
+    Defsys(DefsysArgs),
+    Savesys(SavesysArgs),
+    Ipl(IplArgs),
+    Console(ConsoleArgs),
+    Logoff(LogoffArgs),
+    /// Show what is in the store, and which guests run
     #[command(subcommand)]
     Query(QueryCommand),
+    /// Remove what is in the store
+    #[command(subcommand)]
+    Purge(PurgeCommand),
     Boot(BootArgs),
 }
 
@@ -101,6 +133,8 @@ pub(crate) struct NamedPath {
 #[derive(Debug, Subcommand)]
 pub(crate) enum QueryCommand {
     Seg(QuerySegArgs),
+    Nss(QueryNssArgs),
+    Guests(QueryGuestsArgs),
 }
 
 /// Show segment spaces and their members.

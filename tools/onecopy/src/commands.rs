@@ -2,23 +2,78 @@
 
 //! The verbs: what was typed becomes what was done.
 
+mod attach;
 mod boot;
+mod console;
+mod defsys;
+mod ipl;
+mod logoff;
+mod purge;
 mod query;
 mod saveseg;
+mod savesys;
 
+use std::path::absolute;
+
+use anyhow::Context;
 use onecopy_store::Store;
+use onecopy_system::Guests;
+use onecopy_system::Systems;
 
 use crate::cli::Cli;
 use crate::cli::Command;
+use crate::cli::PurgeCommand;
 use crate::cli::QueryCommand;
 use crate::outcome::Outcome;
 
+/// Where everything is.
+#[derive(Debug)]
+struct Places {
+    store: Store,
+    systems: Systems,
+    guests: Guests,
+}
+
 /// Carries out the command.
 pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
-    let store = Store::open(&cli.root);
+    let places = Places::of(cli)?;
+    let Places {
+        store,
+        systems,
+        guests,
+    } = &places;
     Ok(match &cli.command {
-        Command::Saveseg(args) => Outcome::Saved(saveseg::run(args, &store)?),
-        Command::Query(QueryCommand::Seg(args)) => Outcome::Segments(query::run(args, &store)?),
-        Command::Boot(args) => Outcome::Booted(boot::run(args, &store)?),
+        Command::Saveseg(args) => Outcome::Saved(saveseg::run(args, store)?),
+        Command::Defsys(args) => Outcome::Defined(defsys::run(args)?),
+        Command::Savesys(args) => Outcome::SavedSystem(Box::new(savesys::run(args, systems)?)),
+        Command::Ipl(args) if cli.keeper => ipl::keep(args, &places)?,
+        Command::Ipl(args) => ipl::run(args, &places)?,
+        Command::Console(args) => Outcome::Left(console::run(args, guests)?),
+        Command::Logoff(args) => Outcome::LoggedOff(logoff::run(args, guests)?),
+        Command::Query(QueryCommand::Seg(args)) => {
+            Outcome::Segments(query::segments::run(args, store)?)
+        }
+        Command::Query(QueryCommand::Nss(args)) => {
+            Outcome::Systems(query::systems::run(args, systems, guests)?)
+        }
+        Command::Query(QueryCommand::Guests(args)) => {
+            Outcome::Guests(query::guests::run(args, guests)?)
+        }
+        Command::Purge(PurgeCommand::Nss(args)) => Outcome::Purged(purge::run(args, systems)?),
+        Command::Boot(args) => Outcome::Booted(boot::run(args, store)?),
     })
+}
+
+impl Places {
+    /// A guest outlives this command, and what is written about it is read elsewhere: the
+    /// directories of saved systems and guests are therefore absolute.
+    fn of(cli: &Cli) -> anyhow::Result<Self> {
+        let root = absolute(&cli.root).context("Cannot find the store")?;
+        let run = absolute(&cli.run_dir).context("Cannot find the directory of the guests")?;
+        Ok(Self {
+            store: Store::open(&cli.root),
+            systems: Systems::open(root),
+            guests: Guests::open(run),
+        })
+    }
 }

@@ -8,6 +8,8 @@
 mod boot;
 mod cli;
 mod commands;
+mod emulator;
+mod keeper;
 mod outcome;
 mod progress;
 mod segments;

@@ -3,7 +3,10 @@
 //! What a command has done, and how that is shown.
 
 mod boot;
+mod guests;
 mod segments;
+mod systems;
+mod table;
 
 use std::io;
 use std::io::Write;
@@ -12,11 +15,22 @@ use std::path::PathBuf;
 use onecopy_format::segment_space::Name;
 
 use crate::boot::End;
+use crate::keeper::Started;
 use crate::size;
 
+pub(crate) use self::guests::GuestList;
+pub(crate) use self::guests::Left;
+pub(crate) use self::guests::ListedGuest;
+pub(crate) use self::guests::LoggedOff;
 pub(crate) use self::segments::InvalidSpace;
 pub(crate) use self::segments::ListedSpace;
 pub(crate) use self::segments::Segments;
+pub(crate) use self::systems::Defined;
+pub(crate) use self::systems::InvalidSystem;
+pub(crate) use self::systems::ListedSystem;
+pub(crate) use self::systems::PurgedSystem;
+pub(crate) use self::systems::SavedSystem;
+pub(crate) use self::systems::SystemList;
 
 /// The result of a command that was carried out.
 #[derive(Debug)]
@@ -25,7 +39,25 @@ pub(crate) enum Outcome {
     Saved(Saved),
     /// `query seg`
     Segments(Segments),
-    /// `boot`
+    /// `defsys`
+    Defined(Defined),
+    /// `savesys`
+    SavedSystem(Box<SavedSystem>),
+    /// `query nss`
+    Systems(SystemList),
+    /// `purge nss`
+    Purged(PurgedSystem),
+    /// `ipl`
+    Started(Started),
+    /// `ipl`, in the process that keeps the guest
+    Kept,
+    /// `query guests`
+    Guests(GuestList),
+    /// `console`
+    Left(Left),
+    /// `logoff`
+    LoggedOff(LoggedOff),
+    /// `boot`, and `ipl` in the foreground
     Booted(End),
 }
 
@@ -43,9 +75,10 @@ impl Outcome {
     /// Whether everything that was asked for is as it should be.
     pub(crate) fn is_success(&self) -> bool {
         match self {
-            Self::Saved(_) => true,
             Self::Segments(segments) => segments.is_sound(),
+            Self::Systems(list) => list.is_sound(),
             Self::Booted(end) => boot::is_success(end),
+            _ => true,
         }
     }
 
@@ -54,6 +87,15 @@ impl Outcome {
         match self {
             Self::Saved(saved) => saved.render(out),
             Self::Segments(segments) => segments.render(out, err),
+            Self::Defined(defined) => defined.render(out),
+            Self::SavedSystem(saved) => saved.render(out),
+            Self::Systems(list) => list.render(out, err),
+            Self::Purged(purged) => purged.render(out),
+            Self::Started(started) => started.render(out),
+            Self::Kept => Ok(()),
+            Self::Guests(list) => list.render(out, err),
+            Self::Left(left) => left.render(err),
+            Self::LoggedOff(ended) => ended.render(out),
             Self::Booted(end) => boot::render(end, err),
         }
     }

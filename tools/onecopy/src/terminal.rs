@@ -15,6 +15,15 @@ use rustix::termios::LocalModes;
 use rustix::termios::OptionalActions;
 use rustix::termios::Termios;
 
+/// What Ctrl-C is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CtrlC {
+    /// A signal for us, which ends the guest.
+    Ours,
+    /// A character for the guest.
+    Guests,
+}
+
 /// The terminal in the mode that a guest's console needs; restored when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Keyboard {
@@ -24,15 +33,17 @@ pub(crate) struct Keyboard {
 impl Keyboard {
     /// Switches the terminal on standard input; `None` when there is no terminal.
     ///
-    /// Characters go to the guest at once, and echo and line editing are the guest's. Ctrl-C stays
-    /// a signal, so that it ends the guest.
-    pub(crate) fn take() -> io::Result<Option<Self>> {
+    /// Characters go to the guest at once, and echo and line editing are the guest's.
+    pub(crate) fn take(ctrl_c: CtrlC) -> io::Result<Option<Self>> {
         if !io::stdin().is_terminal() {
             return Ok(None);
         }
         let before = tcgetattr(io::stdin())?;
         let mut mode = before.clone();
         mode.local_modes -= LocalModes::ECHO | LocalModes::ICANON | LocalModes::IEXTEN;
+        if ctrl_c == CtrlC::Guests {
+            mode.local_modes -= LocalModes::ISIG;
+        }
         mode.input_modes -= InputModes::ICRNL | InputModes::INLCR | InputModes::IXON;
         tcsetattr(io::stdin(), OptionalActions::Now, &mode)?;
         Ok(Some(Self { before }))

@@ -5,8 +5,6 @@
 use std::io;
 use std::io::Write;
 use std::path::PathBuf;
-use std::time::Duration;
-use std::time::UNIX_EPOCH;
 
 use onecopy_format::segment_space::Member;
 use onecopy_format::segment_space::Name;
@@ -14,8 +12,10 @@ use onecopy_store::MemberCheck;
 use onecopy_store::MemberState;
 use onecopy_store::Space;
 use serde::Serialize;
-use serde::Serializer;
 
+use super::table;
+use super::table::utc;
+use super::table::write_table;
 use crate::size;
 
 /// Everything that `query seg` has found.
@@ -31,7 +31,7 @@ pub(crate) struct Segments {
 /// A valid segment space.
 #[derive(Debug, Serialize)]
 pub(crate) struct ListedSpace {
-    #[serde(serialize_with = "display")]
+    #[serde(serialize_with = "table::display")]
     name: Name,
     generation: u64,
     generations: Vec<u64>,
@@ -43,7 +43,7 @@ pub(crate) struct ListedSpace {
 /// A member of a valid segment space.
 #[derive(Debug, Serialize)]
 struct ListedMember {
-    #[serde(serialize_with = "display")]
+    #[serde(serialize_with = "table::display")]
     name: Name,
     #[serde(rename = "type")]
     kind: String,
@@ -70,7 +70,7 @@ enum Check {
 /// A segment space that cannot be used.
 #[derive(Debug, Serialize)]
 pub(crate) struct InvalidSpace {
-    #[serde(serialize_with = "display")]
+    #[serde(serialize_with = "table::display")]
     pub(crate) name: Name,
     pub(crate) error: String,
 }
@@ -205,66 +205,6 @@ impl ListedMember {
     }
 }
 
-/// Writes a table whose columns are as wide as their widest entry.
-fn write_table(out: &mut dyn Write, rows: &[Vec<String>]) -> io::Result<()> {
-    let columns = rows.first().map_or(0, Vec::len);
-    let width = |column: usize| {
-        rows.iter()
-            .filter_map(|row| row.get(column))
-            .map(String::len)
-            .max()
-            .unwrap_or_default()
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    for row in rows {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, &width)| format!("{cell:width$}"))
-            .collect();
-        writeln!(out, "{}", cells.join("  ").trim_end())?;
-    }
-    Ok(())
-}
-
-/// Writes a time as `2026-01-31T12:00:00Z`.
-fn utc(unix_seconds: u64) -> String {
-    match UNIX_EPOCH.checked_add(Duration::from_secs(unix_seconds)) {
-        // The formatter knows years up to 9999 and panics beyond.
-        Some(time) if unix_seconds < 253_402_300_800 => {
-            humantime::format_rfc3339_seconds(time).to_string()
-        }
-        _ => unix_seconds.to_string(),
-    }
-}
-
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn display<S: Serializer>(name: &Name, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn columns_are_aligned_and_lines_have_no_trailing_blanks() {
-        let rows = [
-            vec!["A".to_owned(), "B".to_owned()],
-            vec!["long".to_owned(), "x".to_owned()],
-        ];
-        let mut out = Vec::new();
-        write_table(&mut out, &rows).unwrap();
-        assert_eq!(String::from_utf8(out).unwrap(), "A     B\nlong  x\n");
-    }
-
-    #[test]
-    fn times_are_shown_in_utc_and_absurd_ones_as_numbers() {
-        assert_eq!(utc(0), "1970-01-01T00:00:00Z");
-        assert_eq!(utc(253_402_300_799), "9999-12-31T23:59:59Z");
-        assert_eq!(utc(u64::MAX), u64::MAX.to_string());
-    }
 }

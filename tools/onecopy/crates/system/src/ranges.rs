@@ -261,7 +261,7 @@ mod tests {
         fn ranges_cover_the_memory_in_whole_segments(
             start in 1..64_u64,
             shared in 1..64_u64,
-            data in 1..(64 << 20_u64),
+            data in 1..(64_u64 << 20),
             memory in 0..100_000_u64,
             kernel in proptest::option::of(0..u64::MAX),
         ) {

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The verbs about saved systems and their guests.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use clap::Subcommand;
+use onecopy_format::segment_space::Name;
+use onecopy_machine::accel::Choice;
+use onecopy_system::GuestName;
+
+use crate::segments::Wanted;
+use crate::size;
+
+/// Show how memory would be divided for a kernel, in z/VM's words.
+///
+/// Nothing is saved or started. Page numbers are hexadecimal; EW is saved and each guest's own, SR
+/// is saved and shared, EN is not saved.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onecopy defsys LX73 --kernel vmlinux
+  onecopy defsys LX73 --kernel bzImage --memory 2G --kernel-memory 128M")]
+pub(crate) struct DefsysArgs {
+    /// Name of the saved system: 1 to 8 of A-Z 0-9 _ -
+    pub(crate) name: Name,
+
+    #[command(flatten)]
+    pub(crate) layout: LayoutArgs,
+}
+
+/// The kernel, and how memory is divided for it.
+#[derive(Debug, Args)]
+pub(crate) struct LayoutArgs {
+    /// Kernel with CONFIG_SHARED_KERNEL: a vmlinux, or a bzImage compressed with gzip or zstd
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kernel: PathBuf,
+
+    /// Guest memory, with a unit: K, M, G or T (powers of 1024)
+    #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = size::parse)]
+    pub(crate) memory: u64,
+
+    /// How much of it is the kernel's own, and saved; 96M or an eighth of the memory by default,
+    /// whichever is more
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    pub(crate) kernel_memory: Option<u64>,
+}
+
+/// Save a kernel as a new generation of a saved system.
+///
+/// The kernel is booted until it is about to start its first user process; what memory then holds
+/// is saved. Guests that are running keep the generation that they have; guests that are started
+/// later get the new one.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onecopy savesys LX73 --kernel bzImage --initrd initrd.img
+  onecopy savesys LX73 --kernel vmlinux --memory 1G --append 'init=/bin/sh'")]
+pub(crate) struct SavesysArgs {
+    /// Name of the saved system: 1 to 8 of A-Z 0-9 _ -
+    pub(crate) name: Name,
+
+    #[command(flatten)]
+    pub(crate) layout: LayoutArgs,
+
+    /// Initial RAM file system
+    #[arg(long, value_name = "FILE")]
+    pub(crate) initrd: Option<PathBuf>,
+
+    /// More of the kernel command line; guests must not be quiet, their words are waited for
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) append: Option<String>,
+
+    /// Processor model; the best that the accelerator offers by default
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) cpu: Option<String>,
+
+    /// Accelerator: auto, kvm or tcg; guests get the same
+    #[arg(long, value_name = "ACCEL", default_value = "auto")]
+    pub(crate) accel: Choice,
+
+    /// Give up when the kernel is not at its save point after this many seconds
+    #[arg(long, value_name = "SECS", default_value = "60", value_parser = parse_seconds)]
+    pub(crate) timeout: Duration,
+
+    /// The emulator
+    #[arg(long, value_name = "FILE", env = "ONECOPY_QEMU")]
+    pub(crate) qemu: Option<PathBuf>,
+}
+
+/// Start a guest from a saved system.
+///
+/// The command ends as soon as the guest's kernel has its identity: name, random seed, time,
+/// machine-id. The guest runs on; see the verbs query guests, console and logoff. With --foreground
+/// it is connected to standard input and output instead, as with the verb boot.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onecopy ipl LX73
+  onecopy ipl LX73 --as web --memory 1G --cpus 2 --segment USR
+  onecopy ipl LX73 --parm 'systemd.unit=rescue.target' --resource role=db --foreground")]
+pub(crate) struct IplArgs {
+    /// Name of the saved system
+    pub(crate) name: Name,
+
+    /// Name of the guest; by default that of the system with a number
+    #[arg(long = "as", value_name = "GUEST")]
+    pub(crate) guest: Option<GuestName>,
+
+    /// Guest memory; more than was saved, in steps of 128M, is plugged
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    pub(crate) memory: Option<u64>,
+
+    /// Virtual processors; more than one are plugged
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) cpus: u32,
+
+    /// Attach a segment; see the verb boot. Its driver finds the names in the guest's
+    /// command line
+    #[arg(long = "segment", value_name = "NAME")]
+    pub(crate) segments: Vec<Wanted>,
+
+    /// Add this to the command line that user space sees; behind =, replace it
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) parm: Option<String>,
+
+    /// Host name; the guest's name by default
+    #[arg(long, value_name = "NAME")]
+    pub(crate) hostname: Option<String>,
+
+    /// The machine-id, 32 hexadecimal digits; a random one by default
+    #[arg(long, value_name = "ID")]
+    pub(crate) machine_id: Option<String>,
+
+    /// Tell the guest, below /sys/firmware/ipl
+    #[arg(long = "resource", value_name = "KEY=VALUE", value_parser = parse_resource)]
+    pub(crate) resources: Vec<(String, String)>,
+
+    /// Accelerator: auto, kvm or tcg; it must be that of the saved system
+    #[arg(long, value_name = "ACCEL", default_value = "auto")]
+    pub(crate) accel: Choice,
+
+    /// Give up when the guest does not have its identity after this many seconds
+    #[arg(long, value_name = "SECS", default_value = "60", value_parser = parse_seconds)]
+    pub(crate) timeout: Duration,
+
+    /// Connect the console to standard input and output, until the guest ends; Ctrl-C ends it
+    #[arg(long)]
+    pub(crate) foreground: bool,
+
+    /// The emulator
+    #[arg(long, value_name = "FILE", env = "ONECOPY_QEMU")]
+    pub(crate) qemu: Option<PathBuf>,
+}
+
+/// Connect standard input and output to the console of a guest.
+///
+/// Ctrl-] leaves it. At the end of standard input the console is left as soon as the guest says
+/// nothing for a second.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onecopy console web
+  echo uptime | onecopy console web")]
+pub(crate) struct ConsoleArgs {
+    /// Name of the guest
+    pub(crate) guest: GuestName,
+}
+
+/// End a guest.
+///
+/// Its power button is pressed, and after some seconds its power is cut.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onecopy logoff web
+  onecopy logoff web --now")]
+pub(crate) struct LogoffArgs {
+    /// Name of the guest
+    pub(crate) guest: GuestName,
+
+    /// Cut the power at once
+    #[arg(long, conflicts_with = "grace")]
+    pub(crate) now: bool,
+
+    /// How many seconds the guest has after its power button was pressed
+    #[arg(long, value_name = "SECS", default_value = "5", value_parser = parse_seconds)]
+    pub(crate) grace: Duration,
+}
+
+/// What can be removed.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PurgeCommand {
+    Nss(PurgeNssArgs),
+}
+
+/// Remove a saved system.
+///
+/// No new guest gets it. What guests are using stays until the last of them has ended (class P).
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onecopy purge nss LX73")]
+pub(crate) struct PurgeNssArgs {
+    /// Name of the saved system
+    pub(crate) name: Name,
+}
+
+/// Show saved systems.
+///
+/// Class A is what new guests get, class P stays only until its last guest has ended. Ranges are
+/// page numbers in hexadecimal: EW is saved and each guest's own, SR is saved and shared, EN is not
+/// saved.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onecopy query nss
+  onecopy query nss LX73 --verify
+  onecopy query nss --json")]
+pub(crate) struct QueryNssArgs {
+    /// Only this saved system
+    pub(crate) name: Option<Name>,
+
+    /// Compute the digest of every file again; a wrong one makes the exit status 1
+    #[arg(long)]
+    pub(crate) verify: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Show the guests that were started from saved systems.
+///
+/// For each range of memory: what the guest shares with all others, and what exists only because of
+/// it. In ranges of type SR the latter should be nothing; pages to which the guest's kernel has
+/// written are unshared.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onecopy query guests
+  onecopy query guests --json")]
+pub(crate) struct QueryGuestsArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
+        _ => Err("1 to 86400 seconds are expected".to_owned()),
+    }
+}
+
+fn parse_resource(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("KEY=VALUE is expected")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_a_number_of_seconds() {
+        assert_eq!(parse_seconds("60"), Ok(Duration::from_secs(60)));
+        for text in ["0", "-1", "1.5", "", "86401"] {
+            assert!(parse_seconds(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_resource_has_a_key() {
+        let pair = |key: &str, value: &str| Ok((key.to_owned(), value.to_owned()));
+        assert_eq!(parse_resource("role=a=b"), pair("role", "a=b"));
+        assert!(parse_resource("role").is_err());
+    }
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The process that keeps a guest after the command that started it has ended.
+//!
+//! It is this program again, with the same arguments. A guest ends with its keeper, and:
+//!
+//! 1. The keeper starts the guest and reports on its standard output: one line of JSON.
+//! 2. The command acknowledges on the keeper's standard input, and ends.
+//! 3. Until then the keeper watches its standard input: if that ends, so does the guest.
+
+use std::io;
+use std::io::BufRead;
+use std::io::BufReader;
+use std::io::Read;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+use std::sync::mpsc;
+use std::sync::mpsc::RecvTimeoutError;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::bail;
+use anyhow::Context;
+use onecopy_system::Guest;
+use onecopy_system::Guests;
+use rustix::process::setsid;
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::boot;
+
+/// How long a start may take beside the wait for the guest: files may have to be hashed.
+const START_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// How long the command may take to acknowledge, and the keeper to end.
+const PEER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A guest that was started.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Started {
+    pub(crate) guest: String,
+    pub(crate) system: String,
+    pub(crate) generation: u64,
+}
+
+/// What the keeper reports.
+#[derive(Debug, Serialize, Deserialize)]
+enum Report {
+    Started(Started),
+    Failed(String),
+}
+
+/// Starts a keeper with our own arguments, and waits until its guest is ready.
+pub(crate) fn start(timeout: Duration) -> anyhow::Result<Started> {
+    let mut child = Command::new("/proc/self/exe")
+        .arg0(std::env::args_os().next().unwrap_or_default())
+        .arg("--keeper")
+        .args(std::env::args_os().skip(1))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("Cannot start the keeper of the guest")?;
+    match receive(&mut child, timeout.saturating_add(START_TIMEOUT)) {
+        Ok(Report::Started(started)) => {
+            let mut pipe = child.stdin.take().context("The keeper has no input")?;
+            pipe.write_all(b"\n")
+                .context("The keeper of the guest has ended")?;
+            Ok(started)
+        }
+        Ok(Report::Failed(reason)) => {
+            end(child)?;
+            bail!(reason)
+        }
+        Err(error) => {
+            end(child)?;
+            Err(error)
+        }
+    }
+}
+
+fn receive(child: &mut Child, timeout: Duration) -> anyhow::Result<Report> {
+    let stdout = child.stdout.take().context("The keeper has no output")?;
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut line = String::new();
+        let read = BufReader::new(stdout).read_line(&mut line);
+        // Nobody listens any more when the time is over.
+        let _ = sender.send(read.map(|_| line));
+    });
+    let line = match receiver.recv_timeout(timeout) {
+        Ok(line) => line.context("Cannot read from the keeper of the guest")?,
+        Err(_) => bail!("The keeper says nothing for {} s", timeout.as_secs()),
+    };
+    serde_json::from_str(&line).context("The keeper ended before the guest was ready")
+}
+
+/// Ends a keeper whose guest is not wanted, and waits until it has cleaned up.
+fn end(mut child: Child) -> io::Result<()> {
+    drop(child.stdin.take());
+    let start = Instant::now();
+    while child.try_wait()?.is_none() {
+        if start.elapsed() >= PEER_TIMEOUT {
+            child.kill()?;
+            child.wait()?;
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+/// Keeps the guest that `start` starts, until it ends.
+pub(crate) fn keep(
+    guests: &Guests,
+    start: impl FnOnce() -> anyhow::Result<Guest>,
+) -> anyhow::Result<()> {
+    // Signals of the terminal are not for us from now on.
+    setsid()?;
+    let signal = boot::watch_signals()?;
+    let acknowledged = watch_peer(guests.clone())?;
+    let mut guest = match start() {
+        Ok(guest) => guest,
+        Err(error) => return report(&Report::Failed(format!("{error:#}"))),
+    };
+    let record = guest.record();
+    report(&Report::Started(Started {
+        guest: record.guest.to_string(),
+        system: record.system.to_string(),
+        generation: record.generation,
+    }))?;
+    if acknowledged.recv_timeout(PEER_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
+        return Ok(guest.clean()?);
+    }
+    // No file system is kept busy by where the command was started.
+    std::env::set_current_dir("/")?;
+    boot::attend(guest.machine(), &signal, None)?;
+    Ok(guest.clean()?)
+}
+
+fn report(report: &Report) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer(&mut out, report)?;
+    writeln!(out)?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Watches standard input in the background: sends a message when the guest is acknowledged, and
+/// ends the process, and so QEMU, if the command has gone without that.
+fn watch_peer(guests: Guests) -> io::Result<mpsc::Receiver<()>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::Builder::new()
+        .name("peer".to_owned())
+        .spawn(move || match io::stdin().read(&mut [0]) {
+            Ok(1) => {
+                // The keeper has given up waiting, and ends.
+                let _ = sender.send(());
+            }
+            _ => {
+                guests.abandon();
+                std::process::exit(1);
+            }
+        })?;
+    Ok(receiver)
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Guests: one that was started or ended, and the list of all.
+
+use std::io;
+use std::io::Write;
+
+use onecopy_system::guests::Record;
+use onecopy_system::GuestName;
+use onecopy_system::RangeUsage;
+use serde::Serialize;
+
+use super::table::write_table;
+use crate::keeper::Started;
+use crate::size;
+
+/// The size of a page, in bytes.
+const PAGE_BYTES: u64 = 4096;
+
+/// A guest that was ended.
+#[derive(Debug)]
+pub(crate) struct LoggedOff {
+    pub(crate) guest: GuestName,
+    pub(crate) by_itself: bool,
+}
+
+/// Why a console was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// The user has left it.
+    User,
+    /// The guest has ended.
+    Guest,
+}
+
+/// Everything that `query guests` has found.
+#[derive(Debug, Serialize)]
+pub(crate) struct GuestList {
+    pub(crate) guests: Vec<ListedGuest>,
+    #[serde(skip)]
+    pub(crate) json: bool,
+}
+
+/// A guest.
+#[derive(Debug, Serialize)]
+pub(crate) struct ListedGuest {
+    name: String,
+    system: String,
+    generation: u64,
+    pid: Option<u32>,
+    state: String,
+    memory_bytes: u64,
+    cpus: u32,
+    ranges: Vec<ListedUsage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ListedUsage {
+    range: String,
+    shared_bytes: u64,
+    private_bytes: u64,
+    unshared_pages: u64,
+}
+
+impl Started {
+    pub(super) fn render(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(
+            out,
+            "{}: started from {} generation {}",
+            self.guest, self.system, self.generation
+        )
+    }
+}
+
+impl LoggedOff {
+    pub(super) fn render(&self, out: &mut dyn Write) -> io::Result<()> {
+        let how = if self.by_itself {
+            "has switched itself off"
+        } else {
+            "was ended"
+        };
+        writeln!(out, "{}: {how}", self.guest)
+    }
+}
+
+impl Left {
+    pub(super) fn render(self, err: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Self::User => Ok(()),
+            Self::Guest => writeln!(err, "onecopy: the guest has ended"),
+        }
+    }
+}
+
+impl GuestList {
+    pub(super) fn render(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
+        if self.json {
+            serde_json::to_writer_pretty(&mut *out, self)?;
+            return writeln!(out);
+        }
+        write_table(out, &self.rows())?;
+        for guest in &self.guests {
+            if let Some(error) = &guest.error {
+                writeln!(err, "onecopy: {}: {error}", guest.name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn rows(&self) -> Vec<Vec<String>> {
+        let title = [
+            "GUEST", "SYSTEM", "GEN", "PID", "STATE", "MEMORY", "RANGE", "SHARED", "PRIVATE",
+            "UNSHARED",
+        ];
+        let mut rows = vec![title.map(str::to_owned).to_vec()];
+        for guest in &self.guests {
+            rows.extend(guest.rows());
+        }
+        rows
+    }
+}
+
+impl ListedGuest {
+    pub(crate) fn new(record: &Record, state: String, usage: Vec<RangeUsage>) -> Self {
+        let listed = |usage: RangeUsage| ListedUsage {
+            range: usage.range.to_string(),
+            shared_bytes: usage.shared_bytes,
+            private_bytes: usage.private_bytes,
+            unshared_pages: usage.unshared_bytes() / PAGE_BYTES,
+        };
+        Self {
+            name: record.guest.to_string(),
+            system: record.system.to_string(),
+            generation: record.generation,
+            pid: record.qemu.map(|qemu| qemu.pid),
+            // Until it has said that it has its identity it is not a guest that one can use.
+            state: if record.ready {
+                state
+            } else {
+                "starting".to_owned()
+            },
+            memory_bytes: record.memory_bytes,
+            cpus: record.cpus,
+            ranges: usage.into_iter().map(listed).collect(),
+            error: None,
+        }
+    }
+
+    pub(crate) fn silent(record: &Record, error: String) -> Self {
+        let state = if record.ready { "silent" } else { "starting" };
+        Self {
+            error: record.ready.then_some(error),
+            ..Self::new(record, state.to_owned(), Vec::new())
+        }
+    }
+
+    /// The first row has the guest and its first range, the others have further ranges.
+    fn rows(&self) -> Vec<Vec<String>> {
+        let mut left = vec![
+            self.name.clone(),
+            self.system.clone(),
+            self.generation.to_string(),
+            self.pid.map(|pid| pid.to_string()).unwrap_or_default(),
+            self.state.clone(),
+            size::show(self.memory_bytes),
+        ];
+        let blank = vec![String::new(); left.len()];
+        if self.ranges.is_empty() {
+            return vec![left];
+        }
+        let row = |usage: &ListedUsage| {
+            let mut row = std::mem::replace(&mut left, blank.clone());
+            row.extend([
+                usage.range.clone(),
+                size::show(usage.shared_bytes),
+                size::show(usage.private_bytes),
+                usage.unshared_pages.to_string(),
+            ]);
+            row
+        };
+        self.ranges.iter().map(row).collect()
+    }
+}
