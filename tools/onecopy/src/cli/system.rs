@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::Subcommand;
+use onecopy_format::resources;
 use onecopy_format::segment_space::Name;
 use onecopy_machine::accel::Choice;
 use onecopy_system::GuestName;
@@ -139,6 +140,11 @@ pub(crate) struct IplArgs {
     #[arg(long = "resource", value_name = "KEY=VALUE", value_parser = parse_resource)]
     pub(crate) resources: Vec<(String, String)>,
 
+    /// Keep the host from backing the guest's memory with huge pages: an idle guest takes less
+    /// than 1 MiB instead of some, and a busy one runs slower under KVM
+    #[arg(long)]
+    pub(crate) small_pages: bool,
+
     /// Accelerator: auto, kvm or tcg; it must be that of the saved system
     #[arg(long, value_name = "ACCEL", default_value = "auto")]
     pub(crate) accel: Choice,
@@ -258,6 +264,12 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
 
 fn parse_resource(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("KEY=VALUE is expected")?;
+    if !resources::is_key(key) {
+        return Err("a key has 1 to 32 of a-z 0-9 _ - .".to_owned());
+    }
+    if !resources::is_value(value) {
+        return Err("a value has at most 1024 characters and no end of a line".to_owned());
+    }
     Ok((key.to_owned(), value.to_owned()))
 }
 
@@ -277,6 +289,8 @@ mod tests {
     fn a_resource_has_a_key() {
         let pair = |key: &str, value: &str| Ok((key.to_owned(), value.to_owned()));
         assert_eq!(parse_resource("role=a=b"), pair("role", "a=b"));
-        assert!(parse_resource("role").is_err());
+        for text in ["role", "Role=a", "=a", "role=a\nb"] {
+            assert!(parse_resource(text).is_err(), "{text}");
+        }
     }
 }

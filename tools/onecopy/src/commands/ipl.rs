@@ -11,6 +11,7 @@ use onecopy_system::ipl;
 use onecopy_system::Guest;
 use onecopy_system::IplOptions;
 use onecopy_system::ResourceOptions;
+use rustix::thread::disable_transparent_huge_pages;
 
 use super::attach;
 use super::Places;
@@ -31,10 +32,19 @@ pub(super) fn run(args: &IplArgs, places: &Places) -> anyhow::Result<Outcome> {
     Ok(Outcome::Started(keeper::start(args.timeout)?))
 }
 
+/// Chooses pages for QEMU, which inherits that from us.
+fn choose_pages(args: &IplArgs) -> std::io::Result<()> {
+    if args.small_pages {
+        disable_transparent_huge_pages(true)?;
+    }
+    Ok(())
+}
+
 /// Starts a guest and keeps it, for the process that waits for it.
 pub(super) fn keep(args: &IplArgs, places: &Places) -> anyhow::Result<Outcome> {
     keeper::keep(&places.guests, || {
         let options = options(args, places)?;
+        choose_pages(args)?;
         Ok(ipl(&options, &places.systems, &places.guests, None)?)
     })?;
     Ok(Outcome::Kept)
@@ -42,6 +52,7 @@ pub(super) fn keep(args: &IplArgs, places: &Places) -> anyhow::Result<Outcome> {
 
 fn foreground(args: &IplArgs, places: &Places) -> anyhow::Result<End> {
     let options = options(args, places)?;
+    choose_pages(args)?;
     let signal = boot::watch_signals()?;
     let tee = Box::new(std::io::stdout());
     let mut guest: Guest = ipl(&options, &places.systems, &places.guests, Some(tee))?;

@@ -42,7 +42,7 @@ fn way_into_a_namespace(dir: &Path) -> Option<&'static [&'static str]> {
 }
 
 /// Mounts a disk of 12 MiB as the store and runs a script there.
-fn run_on_small_disk(dir: &Dir, script: &str) -> Option<String> {
+pub(crate) fn run_on_small_disk(dir: &Dir, script: &str) -> Option<String> {
     let script = format!(
         "set -u; mkdir store; mount -t tmpfs -o size=12m none store || exit 99\n{script}\n\
          echo \"left: $(ls -A store/segments/USR | tr '\\n' ' ')\"\n"

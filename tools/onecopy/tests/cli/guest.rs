@@ -66,6 +66,41 @@ const HALT: [u8; 3] = [
 
 /// Writes a kernel and returns its path.
 pub(crate) fn kernel(dir: &Dir, action: Action) -> PathBuf {
+    dir.file("kernel", image(action))
+}
+
+/// Writes a kernel that claims to be one that can be saved, and returns its path.
+pub(crate) fn shared_kernel(dir: &Dir, action: Action) -> PathBuf {
+    let mut elf = elf_with_note();
+    elf.resize(512, 0);
+    elf.extend(image(action));
+    elf.resize(8192, 0);
+    dir.file("kernel", elf)
+}
+
+/// An ELF file of one segment: the note of a kernel with `CONFIG_SHARED_KERNEL`, whose text is at
+/// 16 MiB and ends at 18 MiB, and whose image ends at 20 MiB.
+#[rustfmt::skip]
+fn elf_with_note() -> Vec<u8> {
+    let header = [
+        0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, // 64 bits, little-endian
+        2, 0, 62, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,            // executable, x86-64
+        64, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,            // program headers at 64
+        0, 0, 0, 0, 64, 0, 56, 0, 1, 0, 0, 0, 0, 0, 0, 0,           // one of 56 bytes
+        4, 0, 0, 0, 0, 0, 0, 0, 120, 0, 0, 0, 0, 0, 0, 0,           // notes at 120
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        60, 0, 0, 0, 0, 0, 0, 0, 60, 0, 0, 0, 0, 0, 0, 0,           // 60 bytes
+        4, 0, 0, 0, 0, 0, 0, 0,
+        8, 0, 0, 0, 40, 0, 0, 0, 1, 0, 0, 0,                        // lengths and type
+        b'o', b'n', b'e', b'c', b'o', b'p', b'y', 0,
+        1, 0, 0, 0, 0, 0, 0, 0,                                     // version, flags
+    ];
+    let addresses = [16_u64 << 20, 18 << 20, 20 << 20, 18 << 20];
+    let addresses = addresses.iter().flat_map(|address| address.to_le_bytes());
+    header.into_iter().chain(addresses).collect()
+}
+
+fn image(action: Action) -> Vec<u8> {
     let code: Vec<&[u8]> = match action {
         Action::PowerOff => vec![&START, &POWER_OFF, &HALT],
         Action::Hang => vec![&START, &HALT],
@@ -75,5 +110,5 @@ pub(crate) fn kernel(dir: &Dir, action: Action) -> PathBuf {
     let mut image = code.concat();
     // The multiboot header is searched in the first 8 KiB of a file of at least that size.
     image.resize(8192, 0);
-    dir.file("kernel", image)
+    image
 }

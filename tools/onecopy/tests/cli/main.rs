@@ -4,15 +4,20 @@
 //! its whole output.
 //!
 //! Without QEMU, mkfs.erofs or user namespaces the tests that need them say so and pass; with
-//! `ONECOPY_REQUIRE_TOOLS` set they fail.
+//! `ONECOPY_REQUIRE_TOOLS` set they fail. Tests of guests from saved systems need a kernel with
+//! `CONFIG_SHARED_KERNEL`: its build directory is in `ONECOPY_SHARED_KERNEL`, and without that they
+//! say so and pass.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 mod boot;
 mod full_disk;
 mod guest;
+mod ipl;
 mod kill;
 mod query;
+mod saved;
 mod saveseg;
+mod savesys;
 mod usage;
 mod util;

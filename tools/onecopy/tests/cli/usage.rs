@@ -22,6 +22,17 @@ fn usage_errors_have_exit_code_2() {
         &["boot", "--kernel", "x", "--cpus", "0"],
         &["boot", "--kernel", "x", "--accel", "hvf"],
         &["boot", "--kernel", "x", "--segment", "A:"],
+        &["savesys", "LX"],
+        &["savesys", "a/b", "--kernel", "x"],
+        &["savesys", "LX", "--kernel", "x", "--timeout", "0"],
+        &["savesys", "LX", "--kernel", "x", "--protect"],
+        &["ipl"],
+        &["ipl", "../LX"],
+        &["ipl", "LX", "--as", "a/b"],
+        &["ipl", "LX", "--resource", "KEY=x"],
+        &["logoff", "a", "--now", "--grace", "1"],
+        &["purge", "LX"],
+        &["console", ".."],
     ] {
         let ran = dir.run(args);
         assert_eq!(ran.code, Some(2), "{args:?}: {ran:?}");
@@ -49,6 +60,14 @@ fn help_of_every_verb_has_examples() {
         &["saveseg", "--help"],
         &["query", "seg", "--help"],
         &["boot", "--help"],
+        &["defsys", "--help"],
+        &["savesys", "--help"],
+        &["ipl", "--help"],
+        &["console", "--help"],
+        &["logoff", "--help"],
+        &["purge", "nss", "--help"],
+        &["query", "nss", "--help"],
+        &["query", "guests", "--help"],
     ] {
         let help = dir.ok(verb);
         assert!(help.contains("\nExamples:\n  onecopy "), "{verb:?}: {help}");

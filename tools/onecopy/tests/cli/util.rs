@@ -58,6 +58,7 @@ impl Dir {
             .args(args)
             .current_dir(self.directory.path())
             .env("ONECOPY_ROOT", self.path("store"))
+            .env("ONECOPY_RUN", self.path("run"))
             .env_remove("ONECOPY_QEMU")
             .env_remove("SOURCE_DATE_EPOCH")
             .stdin(Stdio::null());

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `onecopy ipl`, `query guests`, `console` and `logoff`, with the real kernel.
+
+use std::fs;
+use std::io::Write;
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::kill_process;
+use rustix::process::Pid;
+use rustix::process::Signal;
+
+use crate::saved::Host;
+use crate::util::eqnice;
+use crate::util::wait_until;
+
+/// How many moments a start is interrupted at, and how far they are apart.
+const MOMENTS: u32 = 12;
+const STEP: Duration = Duration::from_millis(10);
+
+fn kill(pid: u32) {
+    let pid = Pid::from_raw(pid.try_into().unwrap()).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
+}
+
+/// Returns the process that keeps a guest.
+fn keeper(host: &Host, guest: &str) -> u32 {
+    let record = host.dir.path("run/guests").join(guest).join("guest.toml");
+    let record = fs::read_to_string(record).unwrap();
+    let (_, keeper) = record.split_once("[keeper]\npid = ").unwrap();
+    keeper.lines().next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_guest_is_started_talked_to_and_ended() {
+    let Some(host) = Host::new() else { return };
+    let dir = &host.dir;
+    eqnice!(
+        dir.ok(&["ipl", "lx"]),
+        "lx1: started from LX generation 1\n"
+    );
+    let args = ["ipl", "LX", "--as", "web", "--resource", "role=db"];
+    eqnice!(dir.ok(&args), "web: started from LX generation 1\n");
+    assert_eq!(host.ready_guests(), ["lx1", "web"]);
+    assert!(dir
+        .ok(&["query", "nss"])
+        .contains(" A      2      512 MiB "));
+    // The seed is nowhere any more.
+    assert!(!dir.path("run/guests/web/resources").exists());
+
+    let mut console = dir.command(&["console", "web"]);
+    let mut child = console
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"hello\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let said = String::from_utf8(output.stdout).unwrap();
+    // The terminal echoes, and so does the guest.
+    assert!(said.contains("hello\r\nhello\r\n"), "{said:?}");
+
+    eqnice!(dir.ok(&["logoff", "web", "--now"]), "web: was ended\n");
+    assert_eq!(host.ready_guests(), ["lx1"]);
+    assert!(!dir.path("run/guests/web").exists());
+    eqnice!(
+        dir.ok(&["logoff", "lx1", "--grace", "1"]),
+        "lx1: was ended\n"
+    );
+    host.wait_for_silence();
+}
+
+#[test]
+fn text_is_shared_and_a_guest_costs_little() {
+    let Some(host) = Host::new() else { return };
+    host.dir.ok(&["ipl", "LX"]);
+    let table = host.dir.ok(&["query", "guests"]);
+    let shared = table.lines().find(|row| row.contains(" SR ")).unwrap();
+    let words: Vec<&str> = shared.split_whitespace().rev().collect();
+    assert_eq!(words[..3], ["0", "B", "0"], "unshared, private: {table}");
+}
+
+#[test]
+fn a_guest_in_the_foreground_ends_with_the_command() {
+    let Some(host) = Host::new() else { return };
+    let mut command = host.dir.command(&["ipl", "LX", "--foreground"]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_until("the guest runs", || host.ready_guests() == ["lx1"]);
+    child.stdin.take().unwrap().write_all(b"q\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.contains("ipl: lx1: started from a saved system"),
+        "{said}"
+    );
+    assert!(output.status.success(), "{said}");
+    assert!(!host.dir.path("run/guests/lx1").exists());
+}
+
+#[test]
+fn more_memory_processors_and_segments_are_plugged() {
+    let Some(host) = Host::new() else { return };
+    host.dir.file("a.img", "content");
+    host.dir.ok(&["saveseg", "USR", "--from-image", "a.img"]);
+    let args = [
+        "ipl",
+        "LX",
+        "--memory",
+        "1G",
+        "--cpus",
+        "2",
+        "--segment",
+        "USR",
+    ];
+    host.dir.ok(&args);
+    assert_eq!(host.ready_guests(), ["lx1"]);
+    for (args, expected) in [
+        (
+            ["--memory", "256M"],
+            "A guest of this system has 512 MiB at least, and 256 MiB were asked for",
+        ),
+        (
+            ["--cpus", "17"],
+            "A guest of this system has 1 to 16 processors",
+        ),
+    ] {
+        let ran = host.dir.run(&[&["ipl", "LX"], &args[..]].concat());
+        assert_eq!(ran.code, Some(1));
+        eqnice!(ran.stderr, format!("onecopy: {expected}\n"));
+    }
+}
+
+#[test]
+fn a_generation_in_use_stays_until_its_guest_has_ended() {
+    let Some(host) = Host::new() else { return };
+    let dir = &host.dir;
+    dir.ok(&["ipl", "LX"]);
+    eqnice!(
+        dir.ok(&["purge", "nss", "LX"]),
+        "LX generation 1: class P, removed when its last guest has ended\n"
+    );
+    assert!(dir.ok(&["query", "nss"]).contains("LX    1    P      1 "));
+    let ran = dir.run(&["ipl", "LX"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    dir.ok(&["logoff", "lx1", "--now"]);
+    assert_eq!(dir.ok(&["query", "nss"]).lines().count(), 1);
+    assert!(!host.file("1").exists());
+}
+
+#[test]
+fn another_machine_is_refused_with_what_differs() {
+    let Some(host) = Host::new() else { return };
+    let refused = |args: &[&str], what: &str| {
+        let ran = host.dir.run(&[&["ipl", "LX"], args].concat());
+        assert_eq!(ran.code, Some(1));
+        let stderr = &ran.stderr;
+        let start = format!("onecopy: LX was saved with {what}");
+        assert!(stderr.starts_with(&start), "{stderr}");
+        let end = "; save it again, or use the same\n";
+        assert!(stderr.ends_with(end), "{stderr}");
+        assert_eq!(host.ready_guests(), [""; 0]);
+    };
+    refused(&["--accel", "kvm"], "accelerator tcg, and here is kvm");
+    let version = onecopy_machine::Qemu::find().unwrap().version();
+    host.forge_manifest(1, &format!("qemu = \"{version}\""), "qemu = \"9.2.0\"");
+    refused(&[], &format!("QEMU 9.2.0, and here is {version}"));
+    host.forge_manifest(1, "pc-q35-", "pc-q35-9");
+    refused(&[], &format!("QEMU 9.2.0, and here is {version}"));
+    host.wait_for_silence();
+}
+
+#[test]
+fn a_guest_that_does_not_come_is_reported_with_its_last_words() {
+    let Some(host) = Host::new() else { return };
+    // This parm does not fit behind the kernel's command line, and its kernel panics.
+    let parm = "x".repeat(1024);
+    let ran = host.dir.run(&["ipl", "LX", "--as", "web", "--parm", &parm]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
+    for expected in [
+        "onecopy: Guest web did not start from LX: The console ended before it said \"ipl: web: \
+         started from a saved system\"\nconsole ended with:\n",
+        "the parm is too long",
+        "Kernel panic",
+    ] {
+        assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+    }
+    assert!(!host.dir.path("run/guests/web").exists());
+    host.wait_for_silence();
+}
+
+#[test]
+fn resources_that_the_guest_would_refuse_are_refused_before_it_starts() {
+    let Some(host) = Host::new() else { return };
+    for (args, expected) in [
+        (
+            ["--resource", "guest=other"],
+            "line 7 has a key that was there before",
+        ),
+        (["--machine-id", "x"], "there is no valid machine_id"),
+    ] {
+        let ran = host.dir.run(&[&["ipl", "LX"], &args[..]].concat());
+        assert_eq!(ran.code, Some(1));
+        let start = "onecopy: The resources of the guest are not valid: ";
+        eqnice!(ran.stderr, format!("{start}{expected}\n"));
+    }
+}
+
+#[test]
+fn an_idle_guest_with_small_pages_takes_less_than_a_huge_one() {
+    let Some(host) = Host::new() else { return };
+    host.dir.ok(&["ipl", "LX", "--small-pages"]);
+    let json = host.dir.ok(&["query", "guests", "--json"]);
+    let list: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let ranges = list["guests"][0]["ranges"].as_array().unwrap();
+    let private = ranges.iter().map(|range| &range["private_bytes"]);
+    let private: u64 = private.map(|bytes| bytes.as_u64().unwrap()).sum();
+    assert!((1..2 << 20).contains(&private), "{private} bytes: {json}");
+}
+
+#[test]
+fn a_guest_ends_with_its_keeper_and_its_name_is_free_again() {
+    let Some(host) = Host::new() else { return };
+    host.dir.ok(&["ipl", "LX", "--as", "web"]);
+    let ran = host.dir.run(&["ipl", "LX", "--as", "web"]);
+    assert_eq!(ran.code, Some(1));
+    eqnice!(ran.stderr, "onecopy: There is a guest web already\n");
+    kill(keeper(&host, "web"));
+    host.wait_for_silence();
+    wait_until("the guest is gone", || host.ready_guests().is_empty());
+    assert!(host.dir.path("run/guests/web").exists(), "nobody was there");
+    host.dir.ok(&["ipl", "LX", "--as", "web"]);
+    assert_eq!(host.ready_guests(), ["web"]);
+}
+
+#[test]
+fn a_start_interrupted_at_any_moment_leaves_a_guest_or_nothing() {
+    let Some(host) = Host::new() else { return };
+    for moment in 0..MOMENTS {
+        let mut command = host.dir.command(&["ipl", "LX"]);
+        let mut child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        thread::sleep(STEP * moment);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        wait_until("what was begun is ended or complete", || {
+            host.ready_guests().len() == host.emulators().len()
+        });
+        for guest in host.ready_guests() {
+            host.dir.ok(&["logoff", &guest, "--now"]);
+        }
+    }
+    host.wait_for_silence();
+}
+
+#[test]
+fn guests_started_at_once_all_become_ready() {
+    let Some(host) = Host::new() else { return };
+    let children: Vec<_> = (0..4)
+        .map(|_| {
+            host.dir
+                .command(&["ipl", "LX"])
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    assert_eq!(host.ready_guests(), ["lx1", "lx2", "lx3", "lx4"]);
+}
