@@ -156,15 +156,24 @@ fn watch_peer(guests: Guests) -> io::Result<mpsc::Receiver<()>> {
     let (sender, receiver) = mpsc::channel();
     thread::Builder::new()
         .name("peer".to_owned())
-        .spawn(move || match io::stdin().read(&mut [0]) {
-            Ok(1) => {
-                // The keeper has given up waiting, and ends.
+        .spawn(move || {
+            if is_acknowledged() {
+                // If that fails, the keeper has given up waiting, and ends.
                 let _ = sender.send(());
-            }
-            _ => {
+            } else {
                 guests.abandon();
                 std::process::exit(1);
             }
         })?;
     Ok(receiver)
+}
+
+/// Waits for a byte on standard input, or for its end.
+fn is_acknowledged() -> bool {
+    loop {
+        match io::stdin().read(&mut [0]) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return matches!(read, Ok(1)),
+        }
+    }
 }

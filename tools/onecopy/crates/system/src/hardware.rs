@@ -2,6 +2,7 @@
 
 //! The machine of a template and of its guests: the same, but for what the ranges are made of.
 
+use std::fs;
 use std::path::Path;
 
 use onecopy_machine::options::Accel;
@@ -28,6 +29,23 @@ pub(crate) enum Role {
     Template,
     /// A guest: what it stores there goes to a copy of the page, which is its own.
     Guest,
+}
+
+/// Returns the name of the host's processor if a guest of this model depends on it.
+pub(crate) fn host_cpu(accel: Accel, model: &str) -> Option<String> {
+    let base = model.split(',').next();
+    if accel != Accel::Kvm || !matches!(base, Some("host" | "max")) {
+        return None;
+    }
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    Some(model_name(&text).unwrap_or("unknown").to_owned())
+}
+
+/// Reads the text of `/proc/cpuinfo`.
+fn model_name(text: &str) -> Option<&str> {
+    let mut pairs = text.lines().filter_map(|line| line.split_once(':'));
+    let (_, name) = pairs.find(|(key, _)| key.trim() == "model name")?;
+    Some(name.trim())
 }
 
 /// Returns a machine whose saved ranges are the files in `directory`.
@@ -76,5 +94,44 @@ fn ram(range: &Range, directory: &Path, role: Role) -> RamRange {
         id: range.id(),
         size_bytes: range.size_bytes(),
         backing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::tests::manifest;
+
+    #[test]
+    fn only_a_template_writes_to_the_files() {
+        let manifest = manifest();
+        let accesses = |role| {
+            let qemu = "10.0.2".parse().unwrap();
+            let qemu = Qemu::assumed(None, qemu);
+            let (machine, ranges) = (&manifest.machine, &manifest.ranges);
+            let config = config(qemu, Accel::Tcg, machine, ranges, Path::new("/s"), role);
+            let access = |range: RamRange| match range.backing {
+                Backing::File { path, access } => Some((path, access)),
+                Backing::Anonymous => None,
+            };
+            config.ranges.into_iter().map(access).collect::<Vec<_>>()
+        };
+        let file = |name, access| Some((Path::new("/s").join(name), access));
+        for (role, access) in [
+            (Role::Template, Access::Shared),
+            (Role::Guest, Access::Private),
+        ] {
+            let expected = [file("ew-0.img", access), file("sr-0.img", access), None];
+            assert_eq!(accesses(role), expected, "{role:?}");
+        }
+    }
+
+    #[test]
+    fn the_hosts_processor_matters_only_to_models_made_of_it() {
+        let text = "processor\t: 0\nmodel name\t: A B @ 2 GHz\n\nmodel name\t: C\n";
+        assert_eq!(model_name(text), Some("A B @ 2 GHz"));
+        assert_eq!(host_cpu(Accel::Tcg, "max"), None);
+        assert_eq!(host_cpu(Accel::Kvm, "Skylake-Client"), None);
+        assert!(host_cpu(Accel::Kvm, "host,-avx").is_some());
     }
 }

@@ -2,6 +2,8 @@
 
 //! From a generation to a guest that runs.
 
+mod compatibility;
+
 use std::fs;
 use std::fs::Permissions;
 use std::io;
@@ -12,8 +14,6 @@ use std::time::Duration;
 
 use onecopy_format::resources::FW_CFG_FILE;
 use onecopy_format::segment_space::Name;
-use onecopy_machine::accel;
-use onecopy_machine::accel::Verdict;
 use onecopy_machine::options::Accel;
 use onecopy_machine::options::FwCfg;
 use onecopy_machine::qmp::commands;
@@ -22,8 +22,11 @@ use onecopy_machine::Machine;
 use onecopy_machine::Qemu;
 use onecopy_machine::SegmentDevice;
 use onecopy_machine::Tee;
-use onecopy_machine::Version;
 
+use self::compatibility::assume_qemu;
+use self::compatibility::check_version;
+use self::compatibility::choose_accel;
+use self::compatibility::start_error;
 use crate::error::Error;
 use crate::guests;
 use crate::guests::Claim;
@@ -31,7 +34,6 @@ use crate::guests::GuestName;
 use crate::guests::Guests;
 use crate::guests::Record;
 use crate::hardware;
-use crate::manifest::Manifest;
 use crate::plug::Extra;
 use crate::process::Process;
 use crate::relay::Relay;
@@ -242,67 +244,6 @@ fn config(
         console_log: Some(claim.file(guests::CONSOLE_LOG)),
         ..config
     })
-}
-
-/// Takes QEMU for the version that it was, because to ask costs as much time as to load the state;
-/// the one that runs is asked then.
-fn assume_qemu(path: Option<&Path>, manifest: &Manifest) -> Qemu {
-    let unknown = Version {
-        major: 0,
-        minor: 0,
-        micro: 0,
-    };
-    let version = manifest.machine.qemu.parse().unwrap_or(unknown);
-    Qemu::assumed(path, version)
-}
-
-fn check_version(found: Version, manifest: &Manifest) -> Result<()> {
-    if found.to_string() == manifest.machine.qemu {
-        return Ok(());
-    }
-    Err(mismatch(
-        manifest,
-        "QEMU",
-        &manifest.machine.qemu,
-        found.to_string(),
-    ))
-}
-
-fn choose_accel(wanted: Option<Accel>, manifest: &Manifest, qemu: &Qemu) -> Result<Accel> {
-    let saved = &manifest.machine.accel;
-    let known = [Accel::Kvm, Accel::Tcg];
-    let accel = known.into_iter().find(|accel| accel.to_string() == *saved);
-    let refuse = |found| mismatch(manifest, "accelerator", saved, found);
-    let Some(accel) = accel else {
-        return Err(refuse("none of that name".to_owned()));
-    };
-    match wanted {
-        Some(wanted) if wanted != accel => Err(refuse(wanted.to_string())),
-        None if accel == Accel::Kvm => match accel::kvm_verdict(qemu) {
-            Verdict::Works => Ok(accel),
-            Verdict::Fails(reason) => Err(refuse(format!("tcg only ({reason})"))),
-        },
-        _ => Ok(accel),
-    }
-}
-
-/// A QEMU that does not start is perhaps of another version, and does not know the board.
-fn start_error(error: onecopy_machine::Error, config: &Config, manifest: &Manifest) -> Error {
-    let found = Qemu::at(config.qemu.path()).map(|qemu| qemu.version());
-    let other = found.ok().map(|found| check_version(found, manifest));
-    match other {
-        Some(Err(mismatch)) => mismatch,
-        _ => error.into(),
-    }
-}
-
-fn mismatch(manifest: &Manifest, what: &'static str, saved: &str, found: String) -> Error {
-    Error::Mismatch {
-        name: manifest.name,
-        what,
-        saved: saved.to_owned(),
-        found,
-    }
 }
 
 /// Where the console's output goes.

@@ -85,6 +85,8 @@ pub struct Machine {
     pub accel: String,
     /// Processor model.
     pub cpu: String,
+    /// The host's processor, where the model is whatever that offers.
+    pub host_cpu: Option<String>,
     /// Memory in bytes.
     pub memory_bytes: u64,
     /// How many processors a guest can have.
@@ -221,6 +223,7 @@ pub(crate) mod tests {
                 board: "pc-q35-10.0".to_owned(),
                 accel: "tcg".to_owned(),
                 cpu: "max".to_owned(),
+                host_cpu: None,
                 memory_bytes: 4 * size,
                 max_cpus: 16,
                 hotplug_slots: 16,

@@ -149,11 +149,13 @@ fn run(
 /// Returns the machine as it is asked for; QEMU has the last word on its board.
 fn machine(options: &SaveOptions) -> Machine {
     let best = Cpu::best_for(options.accel).model;
+    let cpu = options.cpu.clone().unwrap_or(best);
     Machine {
         qemu: String::new(),
         board: "q35".to_owned(),
         accel: options.accel.to_string(),
-        cpu: options.cpu.clone().unwrap_or(best),
+        host_cpu: hardware::host_cpu(options.accel, &cpu),
+        cpu,
         memory_bytes: options.memory_bytes,
         max_cpus: hardware::MAX_CPUS,
         hotplug_slots: hardware::HOTPLUG_SLOTS,

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Whether this host is like the one that saved a system.
+
+use std::path::Path;
+
+use onecopy_machine::accel;
+use onecopy_machine::accel::Verdict;
+use onecopy_machine::options::Accel;
+use onecopy_machine::Config;
+use onecopy_machine::Qemu;
+use onecopy_machine::Version;
+
+use crate::error::Error;
+use crate::hardware;
+use crate::manifest::Manifest;
+use crate::Result;
+
+/// Takes QEMU for the version that it was, because to ask costs as much time as to load the state;
+/// the one that runs is asked then.
+pub(super) fn assume_qemu(path: Option<&Path>, manifest: &Manifest) -> Qemu {
+    let unknown = Version {
+        major: 0,
+        minor: 0,
+        micro: 0,
+    };
+    let version = manifest.machine.qemu.parse().unwrap_or(unknown);
+    Qemu::assumed(path, version)
+}
+
+pub(super) fn check_version(found: Version, manifest: &Manifest) -> Result<()> {
+    if found.to_string() == manifest.machine.qemu {
+        return Ok(());
+    }
+    Err(mismatch(
+        manifest,
+        "QEMU",
+        &manifest.machine.qemu,
+        found.to_string(),
+    ))
+}
+
+/// Returns the accelerator of the template, if it is what is wanted, works here, and has the same
+/// processor where that matters.
+pub(super) fn choose_accel(
+    wanted: Option<Accel>,
+    manifest: &Manifest,
+    qemu: &Qemu,
+) -> Result<Accel> {
+    let saved = &manifest.machine.accel;
+    let refuse = |found: String| Err(mismatch(manifest, "accelerator", saved, found));
+    let known = [Accel::Kvm, Accel::Tcg];
+    let accel = known.into_iter().find(|accel| accel.to_string() == *saved);
+    let Some(accel) = accel else {
+        return refuse("none of that name".to_owned());
+    };
+    if let Some(wanted) = wanted.filter(|wanted| *wanted != accel) {
+        return refuse(wanted.to_string());
+    }
+    if wanted.is_none() && accel == Accel::Kvm {
+        if let Verdict::Fails(reason) = accel::kvm_verdict(qemu) {
+            return refuse(format!("tcg only ({reason})"));
+        }
+    }
+    check_processor(accel, manifest)?;
+    Ok(accel)
+}
+
+fn check_processor(accel: Accel, manifest: &Manifest) -> Result<()> {
+    let saved = &manifest.machine.host_cpu;
+    let found = hardware::host_cpu(accel, &manifest.machine.cpu);
+    if found == *saved {
+        return Ok(());
+    }
+    let shown = |cpu: &Option<String>| cpu.clone().unwrap_or_default();
+    Err(mismatch(
+        manifest,
+        "processor",
+        &shown(saved),
+        shown(&found),
+    ))
+}
+
+/// A QEMU that does not start is perhaps of another version, and does not know the board.
+pub(super) fn start_error(
+    error: onecopy_machine::Error,
+    config: &Config,
+    manifest: &Manifest,
+) -> Error {
+    let found = Qemu::at(config.qemu.path()).map(|qemu| qemu.version());
+    let other = found.ok().map(|found| check_version(found, manifest));
+    match other {
+        Some(Err(mismatch)) => mismatch,
+        _ => error.into(),
+    }
+}
+
+fn mismatch(manifest: &Manifest, what: &'static str, saved: &str, found: String) -> Error {
+    Error::Mismatch {
+        name: manifest.name,
+        what,
+        saved: saved.to_owned(),
+        found,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::tests::manifest;
+
+    fn shown<T: std::fmt::Debug>(result: Result<T>) -> String {
+        match result {
+            Ok(value) => format!("{value:?}"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn another_version_of_qemu_is_refused() {
+        let manifest = manifest();
+        let check = |version: &str| shown(check_version(version.parse().unwrap(), &manifest));
+        assert_eq!(check("10.0.2"), "()");
+        assert_eq!(
+            check("10.0.3"),
+            "LX73 was saved with QEMU 10.0.2, and here is 10.0.3; save it again, or use the same"
+        );
+    }
+
+    #[test]
+    fn another_accelerator_or_processor_is_refused() {
+        let mut manifest = manifest();
+        let qemu = assume_qemu(None, &manifest);
+        assert_eq!(shown(choose_accel(None, &manifest, &qemu)), "Tcg");
+        let wanted = Some(Accel::Kvm);
+        assert_eq!(
+            shown(choose_accel(wanted, &manifest, &qemu)),
+            "LX73 was saved with accelerator tcg, and here is kvm; save it again, or use the same"
+        );
+        manifest.machine.accel = "kvm".to_owned();
+        manifest.machine.cpu = "host".to_owned();
+        manifest.machine.host_cpu = Some("Z80".to_owned());
+        let refused = shown(choose_accel(wanted, &manifest, &qemu));
+        let start = "LX73 was saved with processor Z80, and here is ";
+        assert!(refused.starts_with(start), "{refused}");
+    }
+}
