@@ -51,7 +51,7 @@ fn ranges_are_shown_without_a_save() {
     shared_kernel(&dir, Action::Hang);
     eqnice!(
         dir.ok(&["defsys", "lx", "--kernel", "kernel", "--memory", "256M"]),
-        "DEFSYS LX 0-FFF EW 1000-11FF SR 1200-5FFF EW 6000-FFFF EN MINSIZE=256M\n"
+        "DEFSYS LX 0-FFF EW 1000-11FF SR 1200-5FFF EW 6000-FDFF EN FE00-FFFF EW MINSIZE=256M\n"
     );
     let ran = dir.run(&["defsys", "lx", "--kernel", "kernel", "--memory", "64M"]);
     assert_eq!(ran.code, Some(1));

@@ -7,6 +7,7 @@
 //!   ... shared_end          SR  text and read-only data
 //!   ... the kernel's part   EW  data, and what the kernel has allocated above itself
 //!   ... memory              EN  what the guest uses, and the host can take back
+//!   the last segment        EW  what the firmware has left there, if that is below 2 GiB
 //! ```
 //!
 //! EW and SR are saved. Addresses are those of RAM: beyond 2 GiB the guest sees it elsewhere.
@@ -30,6 +31,10 @@ const KERNEL_ROOM_BYTES: u64 = 32 << 20;
 
 /// The part of the kernel's part that is left to what is not the kernel's, in bytes.
 const SPARE_BYTES: u64 = 8 << 20;
+
+/// Up to this size the end of RAM is where the firmware puts its tables, in bytes: a page or two. As
+/// EN they would cost each guest a large page of its own.
+const LOW_BYTES: u64 = 2 << 30;
 
 /// The unit of z/VM's notation.
 const PAGE_BYTES: u64 = 4096;
@@ -127,7 +132,13 @@ pub fn divide(
             found_bytes: kernel_bytes,
         });
     }
-    if memory_bytes <= kernel_bytes {
+    let firmware_bytes = if memory_bytes <= LOW_BYTES {
+        SEGMENT_BYTES
+    } else {
+        0
+    };
+    let end = memory_bytes.saturating_sub(firmware_bytes);
+    if end <= kernel_bytes {
         return Err(RangeError::Memory {
             memory_bytes,
             kernel_bytes,
@@ -139,18 +150,24 @@ pub fn divide(
         kind,
         index,
     };
-    Ok(vec![
+    let mut ranges = vec![
         range(0, layout.shared_start, SegmentType::Ew, 0),
         range(layout.shared_start, layout.shared_end, SegmentType::Sr, 0),
         range(layout.shared_end, kernel_bytes, SegmentType::Ew, 1),
-        range(kernel_bytes, memory_bytes, SegmentType::En, 0),
-    ])
+        range(kernel_bytes, end, SegmentType::En, 0),
+    ];
+    if firmware_bytes > 0 {
+        ranges.push(range(end, memory_bytes, SegmentType::Ew, 2));
+    }
+    Ok(ranges)
 }
 
 /// Returns what keeps the kernel's allocations in its part, and the balloon out of it: parameters
 /// of the kernel's command line.
 pub(crate) fn parameters(ranges: &[Range]) -> String {
-    let core_bytes = saved_bytes(ranges).saturating_sub(SPARE_BYTES);
+    let rest = ranges.iter().find(|range| !range.kind.saved());
+    let kernel_bytes = rest.map_or(0, |range| range.start);
+    let core_bytes = kernel_bytes.saturating_sub(SPARE_BYTES);
     format!(
         "kernelcore={}M numa=off cmm.keep={}",
         core_bytes >> 20,
@@ -161,13 +178,17 @@ pub(crate) fn parameters(ranges: &[Range]) -> String {
 /// Returns the memory that the host cannot take back, because it is in read-only files, as the
 /// balloon's driver wants it.
 pub fn keep(ranges: &[Range]) -> String {
-    format!("0-{:x}", saved_bytes(ranges).saturating_sub(1))
-}
-
-/// How much of the memory, from its beginning, is saved.
-fn saved_bytes(ranges: &[Range]) -> u64 {
-    let saved = ranges.iter().filter(|range| range.kind.saved());
-    saved.map(|range| range.end).max().unwrap_or_default()
+    let mut kept: Vec<(u64, u64)> = Vec::new();
+    for range in ranges.iter().filter(|range| range.kind.saved()) {
+        match kept.last_mut() {
+            Some((_, end)) if *end == range.start => *end = range.end,
+            _ => kept.push((range.start, range.end)),
+        }
+    }
+    let words = kept
+        .iter()
+        .map(|(start, end)| format!("{start:x}-{:x}", end.saturating_sub(1)));
+    words.collect::<Vec<_>>().join(",")
 }
 
 fn segments(bytes: u64) -> u64 {
@@ -201,15 +222,19 @@ mod tests {
     fn ranges_are_shown_in_pages_as_on_zvm() {
         assert_eq!(
             shown(512 * MIB, None).unwrap(),
-            "0-FFF EW 1000-17FF SR 1800-5FFF EW 6000-1FFFF EN"
+            "0-FFF EW 1000-17FF SR 1800-5FFF EW 6000-1FDFF EN 1FE00-1FFFF EW"
         );
         assert_eq!(
             shown(2048 * MIB, None).unwrap(),
-            "0-FFF EW 1000-17FF SR 1800-FFFF EW 10000-7FFFF EN"
+            "0-FFF EW 1000-17FF SR 1800-FFFF EW 10000-7FDFF EN 7FE00-7FFFF EW"
         );
         assert_eq!(
             shown(256 * MIB, Some(63 * MIB)).unwrap(),
-            "0-FFF EW 1000-17FF SR 1800-3FFF EW 4000-FFFF EN"
+            "0-FFF EW 1000-17FF SR 1800-3FFF EW 4000-FDFF EN FE00-FFFF EW"
+        );
+        assert_eq!(
+            shown(4096 * MIB, None).unwrap(),
+            "0-FFF EW 1000-17FF SR 1800-1FFFF EW 20000-FFFFF EN"
         );
     }
 
@@ -248,11 +273,12 @@ mod tests {
                 file("sr0", "sr-0.img"),
                 file("ew1", "ew-1.img"),
                 ("en0".to_owned(), None),
+                file("ew2", "ew-2.img"),
             ]
         );
         assert_eq!(
             parameters(&ranges),
-            "kernelcore=88M numa=off cmm.keep=0-5ffffff"
+            "kernelcore=88M numa=off cmm.keep=0-5ffffff,1fe00000-1fffffff"
         );
     }
 
