@@ -14,7 +14,7 @@ DEMO_CONFIG := $(addprefix $(CONFIGS)/onecopy_, guest.config shared_kernel.confi
 DEBUG_CONFIG := $(DEMO_CONFIG) $(CONFIGS)/onecopy_debug.config
 CARGO_RUN := cargo run --quiet --release --locked --manifest-path $(CARGO_DIR)/Cargo.toml
 
-.PHONY: help setup fetch overlay kernel kernel-module kernel-debug kernel-kvm tools root stress kunit check-kvm boot-test baremetal balloon-contract bench-cmm bench-dcss demo check \
+.PHONY: help setup fetch overlay kernel kernel-module kernel-debug kernel-kvm tools root stress kunit check-kvm boot-test baremetal balloon-contract bench-cmm bench-dcss bench-ipl demo check \
 	fuzz export rustfmt clean distclean
 
 help: ## Shows this list
@@ -77,6 +77,9 @@ balloon-contract: baremetal ## Checks with that guest what balloon drivers rely 
 
 bench-cmm: kernel tools root baremetal ## Measures cmm against the C driver and the limit; writes build/bench/cmm.json
 	$(CARGO_RUN) -p onecopy-bench -- cmm $(BENCH_FLAGS)
+
+bench-ipl: kernel tools root ## Measures guests from a saved system against booted ones; writes build/bench/ipl.json
+	$(CARGO_RUN) -p onecopy-bench -- ipl $(BENCH_FLAGS)
 
 fuzz: setup ## Runs each fuzz target for FUZZ_SECONDS (60)
 	@scripts/fuzz

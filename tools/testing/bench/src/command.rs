@@ -42,6 +42,12 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE", default_value = BAREMETAL)]
         baremetal: PathBuf,
     },
+    /// Measures guests that are started from a saved system and writes build/bench/ipl.json.
+    Ipl {
+        /// Fail if a figure misses its bar.
+        #[arg(long)]
+        check: bool,
+    },
     /// Measures the segment driver and writes build/bench/dcss.json.
     Dcss {
         /// Fail if a figure misses its bar.

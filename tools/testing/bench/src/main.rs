@@ -10,6 +10,7 @@
 //! - `dcss` ([`dcss`]): what another guest costs, from the same parts, and how many instructions
 //!   reads and faults take against the C drivers ([`instructions`]), as a table and as a file
 //!   ([`report`]).
+//! - `ipl` ([`ipl`]): guests from a saved system against booted ones.
 
 mod cmm;
 mod command;
@@ -21,6 +22,7 @@ mod guest;
 mod host;
 mod image;
 mod instructions;
+mod ipl;
 mod limit;
 mod paths;
 mod report;
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Command::BalloonContract { baremetal } => limit::check_contract(&cli.options, baremetal),
         Command::Cmm { check, baremetal } => cmm::run(&cli.options, baremetal, *check),
         Command::Dcss { check } => dcss::run(&cli.options, *check),
+        Command::Ipl { check } => ipl::run(&cli.options, *check),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -141,7 +141,7 @@ impl Figure {
         let bar = match self.bar {
             Bar::Below(limit) => format!("< {}", number(limit)),
             Bar::Zero => "0".to_owned(),
-            Bar::RatioAtMost(limit) => format!("ratio <= {limit:.1}"),
+            Bar::RatioAtMost(limit) => format!("ratio <= {limit:.3}"),
             Bar::RatioAtLeast(limit) => format!("ratio >= {limit:.1}"),
             Bar::AtLeast(limit) => format!(">= {}", number(limit)),
         };
@@ -161,6 +161,7 @@ impl Figure {
     fn decimals(&self) -> usize {
         match self.unit {
             "%" => 3,
+            "ms" | "MiB" => 1,
             _ => 0,
         }
     }

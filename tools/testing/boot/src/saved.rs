@@ -4,20 +4,27 @@
 
 use std::fs;
 use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 use std::time::Instant;
 
 use anyhow::Context;
 use anyhow::Result;
 use onecopy_format::segment_space::Name;
+use onecopy_format::segment_space::SegmentType;
+use onecopy_machine::qmp::commands;
+use onecopy_system::ranges;
 use onecopy_system::Generation;
 use onecopy_system::Guests;
 use onecopy_system::IplOptions;
+use onecopy_system::RangeUsage;
 use onecopy_system::ResourceOptions;
 use onecopy_system::Running;
 use onecopy_system::SaveOptions;
 use onecopy_system::Systems;
+use serde_json::json;
 
+use crate::balloon;
 use crate::control::Control;
 use crate::control::Error;
 use crate::guest::archive;
@@ -28,10 +35,10 @@ use crate::Host;
 use crate::Kernel;
 
 /// The saved system.
-const SYSTEM: &str = "SAVED";
+pub const SYSTEM: &str = "SAVED";
 
 /// How much memory its guests have.
-const MEMORY_BYTES: u64 = 512 << 20;
+pub const MEMORY_BYTES: u64 = 512 << 20;
 
 /// How long a template may take to its save point, a guest to its identity and to its first answer.
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -46,6 +53,8 @@ pub struct SavedSystem {
     systems: Systems,
     guests: Guests,
     name: Name,
+    run: PathBuf,
+    initrd: PathBuf,
     factor: u32,
 }
 
@@ -63,29 +72,30 @@ impl SavedSystem {
     ) -> Result<Self> {
         let initrd = directory.join("initramfs");
         fs::write(&initrd, archive(host, kernel, modules)?)?;
+        let run = directory.join("run");
         let saved = Self {
             systems: Systems::open(directory.join("store")),
-            guests: Guests::open(directory.join("run")),
+            guests: Guests::open(&run),
             name: Name::new(SYSTEM.as_bytes())?,
+            run,
+            initrd,
             factor: kernel.factor(),
         };
-        saved.save_again(host, kernel, &initrd)?;
+        saved.save_again(host, kernel)?;
         Ok(saved)
     }
 
-    fn save_again(&self, host: &Host, kernel: &Kernel, initrd: &Path) -> Result<()> {
-        // The program's line is the console: a template has no other.
-        let append = APPEND.replace("/dev/ttyS1", "/dev/ttyS0");
+    fn save_again(&self, host: &Host, kernel: &Kernel) -> Result<()> {
         let options = SaveOptions {
             name: self.name,
             qemu: host.qemu.clone(),
             accel: host.accel,
             cpu: None,
             kernel: kernel.image(),
-            initrd: Some(initrd.to_owned()),
+            initrd: Some(self.initrd.clone()),
             memory_bytes: MEMORY_BYTES,
             kernel_bytes: None,
-            append: Some(format!("{append} {}", kernel.parameters())),
+            append: Some(append(kernel)),
             timeout: TIMEOUT,
         };
         onecopy_system::save(&options, &self.systems)?;
@@ -108,6 +118,54 @@ impl SavedSystem {
     /// When it does not run.
     pub fn running(&self, guest: &str) -> Result<Running> {
         Ok(Running::find(&self.guests, &guest.parse()?)?)
+    }
+
+    /// Returns the directories of the store and of the running guests, for the command.
+    pub fn roots(&self) -> [&Path; 2] {
+        [self.systems.root(), &self.run]
+    }
+
+    /// Returns the initial RAM file system of the template.
+    pub fn initrd(&self) -> &Path {
+        &self.initrd
+    }
+
+    /// Plugs a balloon into a guest and loads its driver, which is a module.
+    ///
+    /// # Errors
+    ///
+    /// When the driver does not get the device.
+    pub fn plug_balloon(&self, guest: &mut Guest, kernel: &Kernel) -> Result<()> {
+        let properties = json!({ "free-page-reporting": true });
+        guest.machine().execute(&commands::DeviceAdd {
+            driver: "virtio-balloon-pci".to_owned(),
+            id: balloon::ID.to_owned(),
+            bus: Some("port0".to_owned()),
+            properties: properties.as_object().context("no object")?.clone(),
+        })?;
+        // Who loads a module by hand has to look up its parameters in the command line.
+        let generation = self.generation()?;
+        let keep = format!("keep={}", ranges::keep(&generation.manifest().ranges));
+        guest.load_cmm(kernel, &keep)?;
+        guest.wait_until("the driver has the device", |guest| {
+            Ok(guest.exists("/proc/sys/vm/cmm_pages")?)
+        })
+    }
+
+    /// Returns how many bytes of the shared range a guest has for itself, and how many it shares.
+    ///
+    /// # Errors
+    ///
+    /// When the guest does not run, or the host does not say.
+    pub fn shared_range(&self, guest: &str) -> Result<RangeUsage> {
+        let generation = self.generation()?;
+        let usage = self
+            .running(guest)?
+            .usage_of(&generation.manifest().ranges)?;
+        let shared = usage
+            .into_iter()
+            .find(|usage| usage.range.kind == SegmentType::Sr);
+        shared.context("there is no shared range")
     }
 
     /// Starts a guest of that name, and waits until it takes commands.
@@ -133,6 +191,12 @@ impl SavedSystem {
         wait_for_answer(&mut guest)?;
         Ok(guest)
     }
+}
+
+/// Returns the command line of guests whose only line is the console.
+pub fn append(kernel: &Kernel) -> String {
+    let append = APPEND.replace("/dev/ttyS1", "/dev/ttyS0");
+    format!("{append} {}", kernel.parameters())
 }
 
 /// Waits until the first process listens. From then on the kernel is silent: its messages share the

@@ -12,14 +12,10 @@ use anyhow::anyhow;
 use anyhow::ensure;
 use anyhow::Context as _;
 use anyhow::Result;
-use onecopy_boot::balloon;
 use onecopy_boot::saved::SavedSystem;
 use onecopy_boot::space::MIB;
 use onecopy_boot::Guest;
-use onecopy_machine::qmp::commands;
-use onecopy_system::ranges;
 use onecopy_system::ResourceOptions;
-use serde_json::json;
 
 use super::cases;
 use super::ensure_eq;
@@ -119,14 +115,7 @@ fn text_and_read_only_data_stay_shared(context: &Context) -> Result<()> {
     with_guest(context, "shared", ResourceOptions::default(), |guest| {
         guest.run("applet", &["hog", "64"])?;
         ensure_eq!(guest.read("/sys/kernel/shared_kernel/written_pages")?, "0");
-        let system = saved(context)?;
-        let generation = system.generation()?;
-        let ranges = &generation.manifest().ranges;
-        let usage = system.running("shared")?.usage_of(ranges)?;
-        let shared = usage
-            .iter()
-            .find(|usage| usage.range.id().starts_with("sr"))
-            .context("there is no shared range")?;
+        let shared = saved(context)?.shared_range("shared")?;
         ensure_eq!(shared.unshared_bytes(), 0);
         ensure!(shared.shared_bytes > MIB, "nothing of it is there");
         Ok(())
@@ -136,20 +125,7 @@ fn text_and_read_only_data_stay_shared(context: &Context) -> Result<()> {
 fn memory_of_a_guest_from_a_saved_system_comes_back(context: &Context) -> Result<()> {
     const SHRINK: u64 = 256 * MIB;
     with_guest(context, "balloon", ResourceOptions::default(), |guest| {
-        let properties = json!({ "free-page-reporting": true });
-        guest.machine().execute(&commands::DeviceAdd {
-            driver: "virtio-balloon-pci".to_owned(),
-            id: balloon::ID.to_owned(),
-            bus: Some("port0".to_owned()),
-            properties: properties.as_object().context("no object")?.clone(),
-        })?;
-        // Who loads a module by hand has to look up its parameters in the command line.
-        let generation = saved(context)?.generation()?;
-        let keep = format!("keep={}", ranges::keep(&generation.manifest().ranges));
-        guest.load_cmm(context.kernel(), &keep)?;
-        guest.wait_until("the driver has the device", |guest| {
-            Ok(guest.exists("/proc/sys/vm/cmm_pages")?)
-        })?;
+        saved(context)?.plug_balloon(guest, context.kernel())?;
         let size = guest.balloon()?;
         guest.run("applet", &["hog", "300"])?;
         let before = guest.host_bytes()?;

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The benchmark of guests that are started from a saved system.
+
+mod start;
+
+use std::collections::BTreeSet;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::ensure;
+use anyhow::Context;
+use anyhow::Result;
+use onecopy_boot::balloon;
+use onecopy_boot::saved;
+use onecopy_boot::saved::SavedSystem;
+use onecopy_boot::Guest;
+use onecopy_boot::Host as GuestHost;
+use onecopy_boot::Kernel;
+use onecopy_boot::Options as GuestOptions;
+use onecopy_system::ResourceOptions;
+
+use crate::command::Options;
+use crate::host::commit;
+use crate::host::Host;
+use crate::paths::Paths;
+use crate::report::Bar;
+use crate::report::Figure;
+use crate::report::Report;
+
+/// How often starts are measured, in turn with those they are compared with.
+const ROUNDS: usize = 7;
+
+/// How long a guest does nothing before its memory is counted, and how often that is done.
+const IDLE: Duration = Duration::from_secs(10);
+const IDLE_ROUNDS: usize = 2;
+
+/// How many guests are compared with each other, and in what.
+const CLONES: usize = 100;
+const SECRETS: [&str; 3] = [
+    "/proc/sys/kernel/random/uuid",
+    "/proc/sys/kernel/random/boot_id",
+    "/sys/firmware/ipl/machine_id",
+];
+
+/// What is used in a guest, and what the host wants of it then, in MiB.
+const TOUCHED_MIB: u64 = 300;
+const SHRINK_MIB: u64 = 256;
+const SHRINK_TIMEOUT: Duration = Duration::from_secs(120);
+
+const COLD: &str = "cold boot";
+const BARE: &str = "qemu -S";
+
+/// Measures, prints the table and writes `ipl.json`.
+///
+/// # Errors
+///
+/// When something could not be measured, or, with `check`, a figure misses its bar.
+pub(crate) fn run(options: &Options, check: bool) -> Result<()> {
+    let paths = Paths::new(options)?;
+    let kernel = &paths.kernel;
+    let host = GuestHost::find(options.accel)?;
+    let directory = tempfile::Builder::new()
+        .prefix("onecopy-bench-")
+        .tempdir()?;
+    let modules = [balloon::CMM.to_owned()];
+    let system = SavedSystem::save(directory.path(), &host, kernel, &modules)?;
+
+    let times = start::measure(&system, kernel, &host, ROUNDS)?;
+    let (mut idle, mut cold_idle) = (Vec::new(), Vec::new());
+    for _ in 0..IDLE_ROUNDS {
+        idle.push(idle_mib(&mut guest(&system, "idle")?)?);
+        cold_idle.push(idle_mib(&mut cold(&host, kernel)?)?);
+    }
+    let results = vec![
+        Figure::against(
+            "start",
+            "ms",
+            &times.ipl,
+            (COLD, &times.cold),
+            Bar::RatioAtMost(0.125),
+        ),
+        Figure::against(
+            "running_vs_bare_qemu",
+            "ms",
+            &times.running,
+            (BARE, &times.bare),
+            Bar::RatioAtMost(3.0),
+        ),
+        Figure {
+            bar: Bar::Below(4.0),
+            ..Figure::against(
+                "unique_mib_idle",
+                "MiB",
+                &idle,
+                (COLD, &cold_idle),
+                Bar::Below(4.0),
+            )
+        },
+        Figure::worst_of(
+            "unshared_pages",
+            "pages",
+            &[unshared_pages(&system, kernel)?],
+            Bar::Zero,
+        ),
+        Figure::worst_of(
+            "returned_after_ipl_percent",
+            "%",
+            &[returned_percent(&system, kernel)?],
+            Bar::AtLeast(95.0),
+        ),
+        Figure::worst_of(
+            "clones_distinct",
+            "%",
+            &[distinct_percent(&system)?],
+            Bar::AtLeast(100.0),
+        ),
+    ];
+    let report = Report {
+        bench: "ipl",
+        commit: commit(),
+        host: Host::examine(&host.qemu, host.accel, &kernel.image())?,
+        results,
+    };
+    let remark = format!(
+        "guests of {} MiB; starts from the command to the first line of user space; {CLONES} guests compared",
+        saved::MEMORY_BYTES >> 20
+    );
+    report.publish(&paths.output, &remark, check)
+}
+
+fn guest(system: &SavedSystem, name: &str) -> Result<Guest> {
+    system.ipl(name, ResourceOptions::default())
+}
+
+/// Boots a guest with the same kernel.
+fn cold(host: &GuestHost, kernel: &Kernel) -> Result<Guest> {
+    let options = GuestOptions {
+        memory_bytes: saved::MEMORY_BYTES,
+        ..GuestOptions::default()
+    };
+    Guest::start(host, kernel, &options.module(balloon::CMM))
+}
+
+/// Returns how much memory a guest that does nothing has for itself, in MiB.
+fn idle_mib(guest: &mut Guest) -> Result<f64> {
+    thread::sleep(IDLE);
+    Ok(guest.host_bytes()? as f64 / f64::from(1 << 20))
+}
+
+/// Lets a guest do what guests do all day, and returns how many pages of the shared range it has for
+/// itself then.
+fn unshared_pages(system: &SavedSystem, kernel: &Kernel) -> Result<f64> {
+    const NAME: &str = "battery";
+    let mut guest = guest(system, NAME)?;
+    system.plug_balloon(&mut guest, kernel)?;
+    for _ in 0..50 {
+        guest.run("applet", &["hog", "1"])?;
+    }
+    for _ in 0..3 {
+        guest.run("rmmod", &[balloon::CMM])?;
+        guest.load(kernel, balloon::CMM, "")?;
+    }
+    guest.run("mount", &["tmpfs", "none", "/mnt", ""])?;
+    guest.run("umount", &["/mnt"])?;
+    // More than there is, so that everything else has to give way.
+    let available = guest.meminfo_kib("MemAvailable")? / 1024;
+    guest.run("applet", &["hog", &(available - 16).to_string()])?;
+    thread::sleep(IDLE);
+    let written = guest.read("/sys/kernel/shared_kernel/written_pages")?;
+    let unshared = system.shared_range(NAME)?.unshared_bytes() / 4096;
+    ensure!(
+        written == unshared.to_string(),
+        "the guest has written to {written} pages, the host has copied {unshared}"
+    );
+    Ok(unshared as f64)
+}
+
+/// Returns how much of what the host asks for it gets, in percent.
+fn returned_percent(system: &SavedSystem, kernel: &Kernel) -> Result<f64> {
+    let mut guest = guest(system, "returned")?;
+    system.plug_balloon(&mut guest, kernel)?;
+    let size = guest.balloon()?;
+    guest.run("applet", &["hog", &TOUCHED_MIB.to_string()])?;
+    let before = guest.host_bytes()?;
+    guest.resize(size - (SHRINK_MIB << 20), SHRINK_TIMEOUT)?;
+    let returned = before.saturating_sub(guest.host_bytes()?);
+    let said = guest.machine().report().stderr;
+    ensure!(said.is_empty(), "QEMU says: {said}");
+    Ok(100.0 * returned as f64 / (SHRINK_MIB << 20) as f64)
+}
+
+/// Returns how many of the values that no two guests may share are different, in percent.
+fn distinct_percent(system: &SavedSystem) -> Result<f64> {
+    let mut seen = BTreeSet::new();
+    for number in 0..CLONES {
+        let mut guest = guest(system, &format!("clone{number}"))?;
+        for file in SECRETS {
+            let value = guest.read(file).with_context(|| file.to_owned())?;
+            seen.insert((file, value));
+        }
+    }
+    Ok(100.0 * seen.len() as f64 / (CLONES * SECRETS.len()) as f64)
+}
