@@ -2,6 +2,7 @@
 
 //! Guests that another process keeps.
 
+use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -153,6 +154,8 @@ impl Running {
         let keeper = self.record.keeper;
         let ended = keeper.kill(END_TIMEOUT);
         if ended.map_err(Error::io("kill the keeper of", &self.directory))? {
+            // Nobody is left to do it. If that fails, the next guest of this name does.
+            let _ = fs::remove_dir_all(&self.directory);
             return Ok(false);
         }
         Err(Error::StillRunning {
