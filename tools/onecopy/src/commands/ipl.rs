@@ -89,6 +89,7 @@ fn options(args: &IplArgs, places: &Places) -> anyhow::Result<IplOptions> {
             others: args.resources.clone(),
         },
         timeout: args.timeout,
+        extra_args: Vec::new(),
     })
 }
 

@@ -30,6 +30,7 @@ pub(super) fn run(args: &SavesysArgs, systems: &Systems) -> anyhow::Result<Saved
         kernel_bytes: args.layout.kernel_memory,
         append: args.append.clone(),
         timeout: args.timeout,
+        extra_args: Vec::new(),
     };
     let generation = save(&options, systems)?;
     Ok(SavedSystem {

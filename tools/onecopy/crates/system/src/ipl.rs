@@ -4,6 +4,7 @@
 
 mod compatibility;
 
+use std::ffi::OsString;
 use std::fs;
 use std::fs::Permissions;
 use std::io;
@@ -66,6 +67,8 @@ pub struct IplOptions {
     pub resources: ResourceOptions,
     /// How long the guest may take to say that it has its identity.
     pub timeout: Duration,
+    /// More arguments for QEMU: those of the template, see [`crate::SaveOptions`].
+    pub extra_args: Vec<OsString>,
 }
 
 /// A guest that our process keeps: it ends with this value, and with the process.
@@ -242,6 +245,7 @@ fn config(
         incoming: true,
         control_socket: Some(claim.file(guests::QMP)),
         console_log: Some(claim.file(guests::CONSOLE_LOG)),
+        extra_args: options.extra_args.clone(),
         ..config
     })
 }

@@ -4,6 +4,7 @@
 
 mod template;
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
@@ -64,6 +65,9 @@ pub struct SaveOptions {
     pub append: Option<String>,
     /// How long the template may take to its save point.
     pub timeout: Duration,
+    /// More arguments for QEMU. Devices that they add are part of the state, so every guest needs
+    /// the same ones.
+    pub extra_args: Vec<OsString>,
 }
 
 /// Boots a template, stops it at its save point and publishes a new generation, which new guests
@@ -136,6 +140,7 @@ fn run(
         initrd: options.initrd.clone(),
         append: command_line.to_owned(),
     });
+    config.extra_args.extend(options.extra_args.iter().cloned());
     let mut template = Template::start(options.name, &config, &kernel.layout, ranges, directory)?;
     template.wait_for_save_point(options.timeout)?;
     let (board, version) = template.save(&directory.join(STATE))?;

@@ -90,7 +90,7 @@ impl Template {
         }
         self.gate
             .open()
-            .map_err(Error::io("write the gate in", state))?;
+            .map_err(Error::io("open the gate of", Path::new("the template")))?;
         self.machine.save_state(state, STATE_TIMEOUT)?;
         let found = (self.machine.machine_type()?, self.machine.version()?);
         self.machine.quit()?;
