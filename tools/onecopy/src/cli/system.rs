@@ -66,7 +66,8 @@ pub(crate) struct SavesysArgs {
     #[command(flatten)]
     pub(crate) layout: LayoutArgs,
 
-    /// Initial RAM file system
+    /// Initial RAM file system. The kernel has its root file system when it is saved, so without
+    /// this there must be another one that all guests can share
     #[arg(long, value_name = "FILE")]
     pub(crate) initrd: Option<PathBuf>,
 

@@ -113,7 +113,8 @@ impl Draft {
 
 /// A hidden directory, for the temporary files of other programs or for what becomes a generation.
 ///
-/// It vanishes like a [`Draft`] with a hidden name, unless it was given another name.
+/// It vanishes when it is dropped, and at the latest when the next generation is published, unless it
+/// was given another name.
 #[derive(Debug)]
 pub struct Scratch {
     directory: TempDir,
