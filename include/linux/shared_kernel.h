@@ -12,8 +12,8 @@ struct notifier_block;
 
 #ifdef CONFIG_SHARED_KERNEL
 
-/* Room behind the command line for what a guest adds to it at IPL. */
-#define SHARED_KERNEL_PARM_SIZE 1024
+/* Room behind the command line for a blank, 1024 bytes that a guest adds at IPL, and a NUL. */
+#define SHARED_KERNEL_PARM_SIZE (1024 + 2)
 
 bool shared_kernel_is_template(void);
 void shared_kernel_save_point(void);

@@ -96,6 +96,7 @@ impl SavedSystem {
             memory_bytes: MEMORY_BYTES,
             kernel_bytes: None,
             append: Some(append(kernel)),
+            extra_args: Vec::new(),
             timeout: TIMEOUT,
         };
         onecopy_system::save(&options, &self.systems)?;
@@ -183,6 +184,7 @@ impl SavedSystem {
             cpus: 1,
             segments: Vec::new(),
             resources,
+            extra_args: Vec::new(),
             timeout: TIMEOUT,
         };
         let started = onecopy_system::ipl(&options, &self.systems, &self.guests, None)?;
