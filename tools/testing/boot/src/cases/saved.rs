@@ -4,6 +4,7 @@
 //! the host gets back.
 
 use std::collections::BTreeSet;
+use std::thread;
 use std::time::Duration;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
@@ -128,6 +129,9 @@ fn memory_of_a_guest_from_a_saved_system_comes_back(context: &Context) -> Result
         saved(context)?.plug_balloon(guest, context.kernel())?;
         let size = guest.balloon()?;
         guest.run("applet", &["hog", "300"])?;
+        // Until then the kernel keeps tens of MiB of what was freed as single pages on the lists of
+        // its processor.
+        thread::sleep(Duration::from_secs(10));
         let before = guest.host_bytes()?;
         guest.resize(size - SHRINK, SOON)?;
         let after = guest.host_bytes()?;
