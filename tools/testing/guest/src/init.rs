@@ -34,6 +34,9 @@ const CONTROL_VARIABLE: &str = "onecopy_control";
 /// The serial line without that variable: the one that the kernel's messages go to.
 const CONTROL_DEFAULT: &str = "/dev/console";
 
+/// What is said first of all, to the console: from here on there is user space.
+pub const FIRST_LINE: &str = "onecopy-guest: the first process runs";
+
 /// Type and directory of what every guest needs. `/tmp` comes first of those that hold new
 /// directories: the root file system may be read-only.
 const MOUNTS: [(&str, &str); 6] = [
@@ -49,6 +52,7 @@ const MOUNTS: [(&str, &str); 6] = [
 ///
 /// Never returns: the kernel panics when its first process ends.
 pub fn run() -> ! {
+    println!("{FIRST_LINE}");
     mount_all();
     if let Err(error) = serve() {
         eprintln!("onecopy-guest: {error}");

@@ -19,12 +19,12 @@ use onecopy_boot::saved;
 use onecopy_boot::saved::SavedSystem;
 use onecopy_boot::Host;
 use onecopy_boot::Kernel;
+use onecopy_guest::init::FIRST_LINE;
 use onecopy_machine::Config;
 use onecopy_machine::Machine;
 
-/// What the kernel of a guest says first when its processor runs, and what user space says first.
+/// What the kernel of a guest says first when its processor runs.
 const RUNNING: &str = "crng reseeded";
-const USER_SPACE: &str = "@oc ready";
 
 /// How long a start may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -51,10 +51,10 @@ pub(super) fn measure(
 ) -> Result<Times> {
     let mut times = Times::default();
     for round in 1..=rounds {
-        let [running, user_space] = times_of(&mut ipl(system)?, [RUNNING, USER_SPACE])?;
+        let [running, user_space] = times_of(&mut ipl(system)?, [RUNNING, FIRST_LINE])?;
         times.running.push(running);
         times.ipl.push(user_space);
-        let [user_space] = times_of(&mut boot(system, kernel)?, [USER_SPACE])?;
+        let [user_space] = times_of(&mut boot(system, kernel)?, [FIRST_LINE])?;
         times.cold.push(user_space);
         times.bare.push(bare(host)?);
         eprintln!("round {round} of {rounds} is done");
