@@ -90,13 +90,13 @@ fn a_kernel_that_does_not_reach_the_save_point_leaves_nothing() {
             Action::Hang,
             "there is no kernel where its note says within 1 s; is it built with \
              CONFIG_RANDOMIZE_BASE?\nconsole ended with:\n    kernel console=ttyS0 panic=-1 \
-             savesys=LX movable_node kernelcore=88M numa=off\n",
+             savesys=LX kernelcore=88M numa=off cmm.keep=0-5ffffff,1fe00000-1fffffff\n",
         ),
         (
             Action::Reset,
             "it ended before the save point: the guest asked for a reset (exit status: 0)\n\
-             console ended with:\n    kernel console=ttyS0 panic=-1 savesys=LX movable_node \
-             kernelcore=88M numa=off\n",
+             console ended with:\n    kernel console=ttyS0 panic=-1 savesys=LX kernelcore=88M \
+             numa=off cmm.keep=0-5ffffff,1fe00000-1fffffff\n",
         ),
     ] {
         let dir = Dir::new();
