@@ -91,7 +91,7 @@ pub(crate) struct Balloon {
     pub(crate) options: Options,
     pub(crate) counters: Counters,
     /// Whether the host is to be told before pages are used again.
-    must_tell: bool,
+    pub(crate) must_tell: bool,
     pub(crate) answers: Arc<Answers>,
     /// There is something to do for the worker.
     wake: Arc<Completion>,

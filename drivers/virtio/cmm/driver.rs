@@ -3,7 +3,6 @@
 //! The driver of virtio-balloon devices.
 
 use crate::{
-    answers::Answers,
     balloon::{
         Balloon,
         Phase, //
@@ -215,7 +214,8 @@ fn must_tell(vdev: &virtio::Device<Bound>) -> bool {
 }
 
 /// Makes the queues that the device has.
-fn release(vdev: &virtio::Device<Bound>, answers: &Arc<Answers>) -> Result<Release> {
+fn release(vdev: &virtio::Device<Bound>, balloon: &Balloon) -> Result<Release> {
+    let answers = &balloon.answers;
     let reporting = vdev
         .has_feature(VIRTIO_BALLOON_F_REPORTING)
         .then(|| Channel::reporting(answers))
@@ -225,7 +225,7 @@ fn release(vdev: &virtio::Device<Bound>, answers: &Arc<Answers>) -> Result<Relea
         inflate: Channel::numbering(c"inflate", answers)?,
         deflate: Channel::numbering(c"deflate", answers)?,
         reporting,
-        must_tell: must_tell(vdev),
+        must_tell: balloon.must_tell,
     })
 }
 
@@ -247,7 +247,7 @@ impl<'bound> CmmDevice<'bound> {
         check_config(vdev)?;
         let wake = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
         let balloon = Balloon::new(options()?, must_tell(vdev), wake.clone())?;
-        let release = release(vdev, &balloon.answers)?;
+        let release = release(vdev, &balloon)?;
         let statistics = vdev
             .has_feature(VIRTIO_BALLOON_F_STATS_VQ)
             .then(|| Statistics::new(wake.clone()))
