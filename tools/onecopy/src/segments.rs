@@ -167,14 +167,11 @@ fn names_of(spaces: &[&Candidate]) -> String {
 }
 
 fn listed(candidates: &[Candidate]) -> String {
-    if candidates.is_empty() {
-        return "nothing has been saved".to_owned();
-    }
     let spaces = candidates.iter().map(|candidate| {
         let members: Vec<&str> = candidate.members.iter().map(Name::as_str).collect();
         format!("{} ({})", candidate.name, members.join(" "))
     });
-    format!("there are: {}", spaces.collect::<Vec<_>>().join(", "))
+    onecopy_store::listed(&spaces.collect::<Vec<_>>(), "nothing has been saved")
 }
 
 #[cfg(test)]

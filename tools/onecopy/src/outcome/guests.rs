@@ -10,7 +10,7 @@ use onecopy_system::GuestName;
 use onecopy_system::RangeUsage;
 use serde::Serialize;
 
-use super::table::write_table;
+use super::table::write_list;
 use crate::keeper::Started;
 use crate::size;
 
@@ -96,11 +96,11 @@ impl Left {
 
 impl GuestList {
     pub(super) fn render(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
+        write_list(out, self, self.json, &self.rows())?;
         if self.json {
-            serde_json::to_writer_pretty(&mut *out, self)?;
-            return writeln!(out);
+            // The errors are in there.
+            return Ok(());
         }
-        write_table(out, &self.rows())?;
         for guest in &self.guests {
             if let Some(error) = &guest.error {
                 writeln!(err, "onecopy: {}: {error}", guest.name)?;

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use super::table;
 use super::table::utc;
-use super::table::write_table;
+use super::table::write_list;
 use crate::size;
 
 /// How memory would be divided.
@@ -149,12 +149,7 @@ impl SystemList {
     }
 
     pub(super) fn render(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
-        if self.json {
-            serde_json::to_writer_pretty(&mut *out, self)?;
-            writeln!(out)?;
-        } else {
-            write_table(out, &self.rows())?;
-        }
+        write_list(out, self, self.json, &self.rows())?;
         for invalid in &self.invalid {
             let InvalidSystem {
                 name,

@@ -8,10 +8,11 @@ use std::io::Write;
 use std::time::Duration;
 use std::time::UNIX_EPOCH;
 
+use serde::Serialize;
 use serde::Serializer;
 
 /// Writes a table whose columns are as wide as their widest entry.
-pub(super) fn write_table(out: &mut dyn Write, rows: &[Vec<String>]) -> io::Result<()> {
+fn write_table(out: &mut dyn Write, rows: &[Vec<String>]) -> io::Result<()> {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| {
         rows.iter()
@@ -30,6 +31,21 @@ pub(super) fn write_table(out: &mut dyn Write, rows: &[Vec<String>]) -> io::Resu
         writeln!(out, "{}", cells.join("  ").trim_end())?;
     }
     Ok(())
+}
+
+/// Writes a list as JSON, or as the table that `rows` are.
+pub(super) fn write_list(
+    out: &mut dyn Write,
+    list: &impl Serialize,
+    json: bool,
+    rows: &[Vec<String>],
+) -> io::Result<()> {
+    if json {
+        serde_json::to_writer_pretty(&mut *out, list)?;
+        writeln!(out)
+    } else {
+        write_table(out, rows)
+    }
 }
 
 /// Writes a time as `2026-01-31T12:00:00Z`.

@@ -2,6 +2,7 @@
 
 //! What can go wrong with a store.
 
+use std::fmt;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
@@ -27,7 +28,7 @@ pub enum Error {
         source: io::Error,
     },
     /// There is no segment space of this name.
-    #[error("There is no segment space {name} in {}; {}", .root.display(), listed(.existing))]
+    #[error("There is no segment space {name} in {}; {}", .root.display(), listed(.existing, "nothing has been saved there"))]
     NotFound {
         /// The name asked for.
         name: Name,
@@ -96,10 +97,11 @@ impl Error {
     }
 }
 
-fn listed(names: &[Name]) -> String {
+/// Returns what there is, for an error that did not find something; `none` if there is nothing.
+pub fn listed<T: fmt::Display>(names: &[T], none: &str) -> String {
     if names.is_empty() {
-        return "nothing has been saved there".to_owned();
+        return none.to_owned();
     }
-    let names: Vec<String> = names.iter().map(Name::to_string).collect();
+    let names: Vec<String> = names.iter().map(T::to_string).collect();
     format!("there are: {}", names.join(", "))
 }

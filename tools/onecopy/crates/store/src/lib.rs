@@ -40,6 +40,7 @@ pub use self::draft::Scratch;
 pub use self::erofs::LayoutError;
 pub use self::erofs::Mkfs;
 pub use self::erofs::MkfsError;
+pub use self::error::listed;
 pub use self::error::Error;
 pub use self::lock::Lock;
 pub use self::progress::Progress;

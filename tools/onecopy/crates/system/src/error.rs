@@ -11,6 +11,7 @@ use onecopy_format::resources::ResourceError;
 use onecopy_format::segment_space::Name;
 use onecopy_machine::QemuError;
 use onecopy_machine::Report;
+use onecopy_store::listed;
 
 use crate::guests::GuestName;
 use crate::kernel::KernelError;
@@ -65,7 +66,7 @@ pub enum Error {
         report: Box<Report>,
     },
     /// There is no saved system of this name.
-    #[error("There is no saved system {name} in {}; {}", .root.display(), listed(.existing))]
+    #[error("There is no saved system {name} in {}; {}", .root.display(), listed(.existing, "nothing has been saved there"))]
     NotFound {
         /// The name asked for.
         name: Name,
@@ -124,7 +125,7 @@ pub enum Error {
     #[error("There is a guest {0} already")]
     GuestExists(GuestName),
     /// No guest of this name runs.
-    #[error("There is no guest {guest}; {}", listed_guests(.existing))]
+    #[error("There is no guest {guest}; {}", listed(.existing, "none is running"))]
     NoGuest {
         /// The name asked for.
         guest: GuestName,
@@ -151,20 +152,4 @@ impl Error {
             source,
         }
     }
-}
-
-fn listed(names: &[Name]) -> String {
-    if names.is_empty() {
-        return "nothing has been saved there".to_owned();
-    }
-    let names: Vec<String> = names.iter().map(Name::to_string).collect();
-    format!("there are: {}", names.join(", "))
-}
-
-fn listed_guests(names: &[GuestName]) -> String {
-    if names.is_empty() {
-        return "none is running".to_owned();
-    }
-    let names: Vec<String> = names.iter().map(GuestName::to_string).collect();
-    format!("there are: {}", names.join(", "))
 }
