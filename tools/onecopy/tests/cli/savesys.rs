@@ -171,15 +171,19 @@ fn generations_replace_each_other_and_are_listed() {
     let said = host.dir.ok(&save_arguments(&kernel, &initrd));
     let start = "LX generation 2: 512 MiB, 0-FFF EW 1000-";
     assert!(said.starts_with(start), "{said}");
-    assert!(said.ends_with("EN, DIR/store/systems/LX/2\n"), "{said}");
+    assert!(
+        said.ends_with(" EN 1FE00-1FFFF EW, DIR/store/systems/LX/2\n"),
+        "{said}"
+    );
     assert_eq!(names(&host.dir), [".lock", "2", "current"]);
     let table = host.dir.ok(&["query", "nss", "lx", "--verify"]);
     assert!(
         table.contains("LX    2    A      0      512 MiB  TIME"),
         "{table}"
     );
-    assert!(table.ends_with("EN  intact\n"), "{table}");
-    for file in ["ew-0.img", "sr-0.img", "ew-1.img", "state", "manifest.toml"] {
+    assert!(table.ends_with(" EN 1FE00-1FFFF EW  intact\n"), "{table}");
+    let images = ["ew-0.img", "sr-0.img", "ew-1.img", "ew-2.img"];
+    for file in images.into_iter().chain(["state", "manifest.toml"]) {
         let metadata = host.file("2").join(file).metadata().unwrap();
         assert_eq!(metadata.permissions().mode() & 0o777, 0o444, "{file}");
     }
@@ -200,7 +204,11 @@ fn what_was_tampered_with_is_found() {
     fs::write(&image, &bytes).unwrap();
     let ran = host.dir.run(&["query", "nss", "--verify"]);
     assert_eq!(ran.code, Some(1));
-    assert!(ran.stdout.ends_with("EN  CORRUPT\n"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.ends_with(" EN 1FE00-1FFFF EW  CORRUPT\n"),
+        "{}",
+        ran.stdout
+    );
     eqnice!(
         ran.stderr,
         "onecopy: DIR/store/systems/LX/1/sr-0.img is not what was saved: its SHA-256 is another \
