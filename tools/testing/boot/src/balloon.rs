@@ -31,6 +31,9 @@ pub const OBJECT: &str = "/machine/peripheral/balloon0";
 /// The property of the object that says how often QEMU asks for statistics, in seconds.
 pub const POLLING: &str = "guest-stats-polling-interval";
 
+/// The number of the flag of pages that are offline, in `linux/kernel-page-flags.h`.
+const KPF_OFFLINE: u64 = 23;
+
 /// How often the host looks at what the guest says.
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
@@ -153,6 +156,17 @@ impl Guest {
     /// When the guest does not say.
     pub fn vm_number(&mut self, name: &str) -> Result<u64> {
         Ok(self.read(&format!("/proc/sys/vm/{name}"))?.parse()?)
+    }
+
+    /// Returns how many of `pages` page frames from `first` the kernel shows as offline.
+    ///
+    /// # Errors
+    ///
+    /// When the guest does not say.
+    pub fn offline_pages(&mut self, first: u64, pages: u64) -> Result<u64> {
+        let range = [first, pages, KPF_OFFLINE].map(|number| number.to_string());
+        let answer = self.run("count-pages", &range.each_ref().map(String::as_str))?;
+        Ok(answer.value("pages").context("no count")?.parse()?)
     }
 
     /// Returns a counter of the driver.

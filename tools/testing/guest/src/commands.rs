@@ -13,6 +13,7 @@ mod kmemleak;
 mod measure;
 mod modules;
 mod mounts;
+mod pages;
 mod processes;
 mod system;
 mod virtio;
@@ -56,6 +57,7 @@ const TABLE: &[&[Command]] = &[
     modules::COMMANDS,
     measure::COMMANDS,
     mounts::COMMANDS,
+    pages::COMMANDS,
     processes::COMMANDS,
     system::COMMANDS,
     virtio::COMMANDS,
