@@ -87,16 +87,13 @@ pub(crate) fn run(options: &Options, check: bool) -> Result<()> {
             (BARE, &times.bare),
             Bar::RatioAtMost(3.0),
         ),
-        Figure {
-            bar: Bar::Below(4.0),
-            ..Figure::against(
-                "unique_mib_idle",
-                "MiB",
-                &idle,
-                (COLD, &cold_idle),
-                Bar::Below(4.0),
-            )
-        },
+        Figure::against(
+            "unique_mib_idle",
+            "MiB",
+            &idle,
+            (COLD, &cold_idle),
+            Bar::Below(4.0),
+        ),
         Figure::worst_of(
             "unshared_pages",
             "pages",

@@ -5,6 +5,8 @@
 mod attach;
 mod cmm;
 mod cmm_faults;
+mod cmm_hog;
+mod cmm_module;
 mod cmm_stress;
 mod concurrency;
 mod contents;
@@ -95,6 +97,8 @@ pub(crate) fn all() -> Vec<Case> {
         attach::CASES,
         cmm::CASES,
         cmm_faults::CASES,
+        cmm_hog::CASES,
+        cmm_module::CASES,
         cmm_stress::CASES,
         concurrency::CASES,
         contents::CASES,

@@ -81,11 +81,11 @@ impl SavedSystem {
             initrd,
             factor: kernel.factor(),
         };
-        saved.save_again(host, kernel)?;
+        saved.boot_template(host, kernel)?;
         Ok(saved)
     }
 
-    fn save_again(&self, host: &Host, kernel: &Kernel) -> Result<()> {
+    fn boot_template(&self, host: &Host, kernel: &Kernel) -> Result<()> {
         let options = SaveOptions {
             name: self.name,
             qemu: host.qemu.clone(),

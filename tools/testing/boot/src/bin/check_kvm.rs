@@ -122,12 +122,9 @@ fn inner_host(qemu: Qemu, arguments: &Arguments) -> Result<String> {
         .with("mount_tag", "/dev/root");
     config.add(&options::Device(device));
 
-    let mut machine = Machine::start_with(&config, Some(Box::new(stdout())))?;
-    machine.wait_for(ENDED, Duration::from_secs(arguments.timeout))?;
-    // The number behind it may take a moment longer.
-    machine
-        .wait_for(&format!("{ENDED}0"), Duration::from_secs(1))
-        .ok();
+    let machine = Machine::start_with(&config, Some(Box::new(stdout())))?;
+    let timeout = Duration::from_secs(arguments.timeout);
+    machine.console().wait_for_line(ENDED, timeout)?;
     let output = machine.console().text();
     machine.kill()?;
     Ok(output)

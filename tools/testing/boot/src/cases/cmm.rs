@@ -26,21 +26,15 @@ cases! {
         without_a_reporting_queue_pages_go_one_by_one,
         pages_are_gathered_where_memory_is_scattered,
         the_sysctls_are_those_of_cmm,
-        a_hog_gets_memory_back_before_anything_is_killed,
-        a_hog_that_comes_while_memory_is_taken_survives,
         targets_out_of_reach_are_clamped_or_retried,
         a_target_that_never_rests_does_no_harm,
         the_host_gets_statistics,
         memory_with_balloon_pages_can_go_offline,
         the_device_can_be_unbound_bound_and_reset;
-    BuiltInFast:
-        either_driver_can_have_the_device,
-        parameters_out_of_range_are_refused_or_clamped,
-        ranges_of_a_saved_system_are_kept;
 }
 
 /// What the guests have.
-const GUEST: u64 = 512 * MIB;
+pub(super) const GUEST: u64 = 512 * MIB;
 pub(super) const PAGE: u64 = 4096;
 
 /// The blocks of memory, as the guest's kernel shows them.
@@ -49,9 +43,6 @@ const BLOCKS: &str = "/sys/devices/system/memory";
 /// How long the guest may take for what needs no retry, and for what does.
 pub(super) const SOON: Duration = Duration::from_secs(200);
 pub(super) const LATER: Duration = Duration::from_secs(600);
-
-/// How much longer a hog may take when its memory has to come back first.
-const RETURNED: Duration = Duration::from_secs(1);
 
 /// How long the host's memory may take to follow what the guest says.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -88,6 +79,26 @@ pub(super) fn with_guest(
         let size = guest.balloon()?;
         body(guest, size)
     })
+}
+
+/// Waits until the driver has stopped more than once before its target, for one of these reasons.
+pub(super) fn wait_for_stops(guest: &mut Guest, reasons: &[&str]) -> Result<()> {
+    guest.wait_until("the driver stops before its target", |guest| {
+        let mut stops = 0;
+        for reason in reasons {
+            stops += guest.cmm_counter(reason)?;
+        }
+        Ok(stops > 1)
+    })
+}
+
+/// A guest with a device, and the driver in its initial file system: a module.
+pub(super) fn with_module(device: Params) -> Options {
+    let options = Options {
+        qemu_devices: vec![device],
+        ..Options::default()
+    };
+    options.module(balloon::CMM)
 }
 
 /// Lets the guest write to so much memory that the host has to provide it.
@@ -216,81 +227,11 @@ fn the_sysctls_are_those_of_cmm(context: &Context) -> Result<()> {
     })
 }
 
-fn a_hog_gets_memory_back_before_anything_is_killed(context: &Context) -> Result<()> {
-    with_guest(
-        context,
-        &Options::default().watch_leaks(),
-        true,
-        |guest, size| {
-            // What is left is more than the floor, and less than the hog wants.
-            let left = 96;
-            let hog = (left + 96).to_string();
-            let mut alone = Vec::new();
-            for _ in 0..3 {
-                alone.push(time_of_hog(guest, &hog)?);
-            }
-            let shrink = (guest.meminfo_kib("MemAvailable")? / 1024 - left) * MIB;
-            let mut pressed = Vec::new();
-            for _ in 0..3 {
-                guest.resize(size - shrink, LATER)?;
-                pressed.push(time_of_hog(guest, &hog)?);
-            }
-            let (pressed, alone) = (median(pressed), median(alone));
-            let factor = if context.kernel().is_debug() { 5 } else { 1 };
-            ensure!(
-                pressed <= alone + RETURNED * factor,
-                "{pressed:?} with a balloon, {alone:?} without"
-            );
-            ensure_eq!(guest.dmesg("Out of memory")?, Vec::<String>::new());
-            let returned =
-                guest.cmm_counter("oom_pages")? + guest.cmm_counter("reclaimed_pages")?;
-            ensure!(returned > 0, "nothing was given back");
-            // The target still stands.
-            guest.wait_balloon(size - shrink, LATER)?;
-            guest.resize(size, SOON)?;
-            Ok(())
-        },
-    )
-}
-
-/// Lets a hog do its work, and returns how long that took.
-fn time_of_hog(guest: &mut Guest, mib: &str) -> Result<Duration> {
-    let start = Instant::now();
-    let answer = guest.run("applet", &["hog", mib])?;
-    ensure_eq!(answer.text, "exit=0");
-    Ok(start.elapsed())
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
-}
-
-fn a_hog_that_comes_while_memory_is_taken_survives(context: &Context) -> Result<()> {
-    let options = Options::default().cpus(2).watch_leaks();
-    with_guest(context, &options, true, |guest, size| {
-        let available = guest.meminfo_kib("MemAvailable")? / 1024;
-        let shrink = (available - 64) * MIB;
-        let hog = (available / 2).to_string();
-        for _ in 0..10 {
-            guest.set_balloon(size - shrink)?;
-            time_of_hog(guest, &hog)?;
-            guest.resize(size, LATER)?;
-        }
-        ensure_eq!(guest.dmesg("Out of memory")?, Vec::<String>::new());
-        let returned = guest.cmm_counter("oom_pages")? + guest.cmm_counter("reclaimed_pages")?;
-        ensure!(returned > 0, "the hog has never met the balloon");
-        Ok(())
-    })
-}
-
 fn targets_out_of_reach_are_clamped_or_retried(context: &Context) -> Result<()> {
     with_guest(context, &Options::default(), true, |guest, size| {
         // QEMU refuses a guest of nothing; one mebibyte is out of reach too.
         guest.set_balloon(MIB)?;
-        guest.wait_until("the guest stops at its floor", |guest| {
-            Ok(guest.cmm_counter("stops_at_floor")? > 1)
-        })?;
+        wait_for_stops(guest, &["stops_at_floor"])?;
         ensure!(guest.meminfo_kib("MemAvailable")? > 8 << 10);
         // It is said once, whatever the number is, until the target is in reach again.
         let complaint = "more than the guest has";
@@ -423,80 +364,6 @@ fn the_device_can_be_unbound_bound_and_reset(context: &Context) -> Result<()> {
             // The host still wants it.
             guest.wait_balloon(target, SOON)?;
         }
-        Ok(())
-    })
-}
-
-fn either_driver_can_have_the_device(context: &Context) -> Result<()> {
-    let options = Options {
-        qemu_devices: vec![balloon::device(true)],
-        ..Options::default()
-    };
-    let options = options.module(balloon::CMM).module(balloon::VIRTIO_BALLOON);
-    context.guest(&options, |guest| {
-        let size = guest.balloon()?;
-        for _ in 0..3 {
-            for driver in [balloon::CMM, balloon::VIRTIO_BALLOON] {
-                guest.load(context.kernel(), driver, "")?;
-                guest.resize(size - 64 * MIB, SOON)?;
-                guest.run("rmmod", &[driver])?;
-                ensure_eq!(guest.balloon()?, size, "{driver} has left pages behind");
-                guest.set_balloon(size)?;
-            }
-        }
-        Ok(())
-    })
-}
-
-fn parameters_out_of_range_are_refused_or_clamped(context: &Context) -> Result<()> {
-    let options = Options {
-        qemu_devices: vec![balloon::device(true)],
-        ..Options::default()
-    };
-    context.guest(&options.module(balloon::CMM), |guest| {
-        let size = guest.balloon()?;
-        guest.load(context.kernel(), balloon::CMM, "keep=nonsense")?;
-        ensure_eq!(guest.dmesg("keep: not a list of ranges")?.len(), 1);
-        ensure!(!guest.exists("/proc/sys/vm/cmm_pages")?);
-        guest.run("rmmod", &[balloon::CMM])?;
-
-        guest.load(context.kernel(), balloon::CMM, "max_order=99 floor_mib=100")?;
-        ensure_eq!(guest.dmesg("max_order=99: the largest is 10")?.len(), 1);
-        guest.set_balloon(MIB)?;
-        guest.wait_until("the guest stops at its floor", |guest| {
-            Ok(guest.cmm_counter("stops_at_floor")? > 1)
-        })?;
-        let available = guest.meminfo_kib("MemAvailable")?;
-        ensure!(available > 90 << 10, "{available} KiB are available");
-        guest.resize(size, SOON)?;
-        Ok(())
-    })
-}
-
-/// What lies in read-only files of the host cannot be discarded.
-fn ranges_of_a_saved_system_are_kept(context: &Context) -> Result<()> {
-    let options = Options {
-        qemu_devices: vec![balloon::device(true)],
-        ..Options::default()
-    };
-    context.guest(&options.module(balloon::CMM), |guest| {
-        let size = guest.balloon()?;
-        // All but the last quarter.
-        let keep = format!("keep=0-{:x}", GUEST / 4 * 3 - 1);
-        guest.load(context.kernel(), balloon::CMM, &keep)?;
-        guest.set_balloon(size - GUEST / 2)?;
-        guest.wait_until("the guest finds no more pages", |guest| {
-            let stops = guest.cmm_counter("stops_without_pages")?;
-            Ok(stops + guest.cmm_counter("stops_at_floor")? > 1)
-        })?;
-        ensure!(guest.cmm_counter("refused_pages")? > 0);
-        let held = guest.vm_number("cmm_pages")? * PAGE;
-        ensure!(
-            (GUEST / 16..=GUEST / 4).contains(&held),
-            "{} MiB are held",
-            held / MIB
-        );
-        guest.resize(size, SOON)?;
         Ok(())
     })
 }

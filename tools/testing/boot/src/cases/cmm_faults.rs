@@ -6,6 +6,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use anyhow::ensure;
+use anyhow::Context as _;
 use anyhow::Result;
 use onecopy_boot::balloon;
 use onecopy_boot::space::MIB;
@@ -15,7 +16,9 @@ use onecopy_machine::qmp::commands;
 
 use super::cases;
 use super::cmm::behind_a_port;
+use super::cmm::wait_for_stops;
 use super::cmm::with_guest;
+use super::cmm::with_module;
 use super::cmm::LATER;
 use super::cmm::PAGE;
 use super::cmm::SOON;
@@ -192,23 +195,18 @@ fn the_device_can_be_unplugged(context: &Context) -> Result<()> {
 fn memory_of_contiguous_areas_is_left_alone(context: &Context) -> Result<()> {
     let options = Options::default().append("cma=64M");
     with_guest(context, &options, true, |guest, size| {
-        let free = guest.meminfo_kib("CmaFree")?;
-        ensure!(free > 48 << 10, "{free} KiB");
+        let reserved = guest.dmesg("cma: Reserved 64 MiB at ")?;
+        let start = reserved.iter().find_map(|line| line.split_once(" at 0x"));
+        let (_, start) = start.context("no contiguous area")?;
+        let area = u64::from_str_radix(start.trim(), 16)? / PAGE;
         let available = guest.meminfo_kib("MemAvailable")? << 10;
         // More than there is elsewhere.
         guest.set_balloon(size - (available / MIB - 32) * MIB)?;
-        guest.wait_until("the guest finds no more pages", |guest| {
-            let stops = guest.cmm_counter("stops_without_pages")?;
-            Ok(stops + guest.cmm_counter("stops_at_floor")? > 1)
-        })?;
+        wait_for_stops(guest, &["stops_without_pages", "stops_at_floor"])?;
         ensure!(guest.cmm_counter("refused_pages")? > 0);
-        // While the driver looks for more pages it has all of them; between two attempts, none.
-        let mut most = 0;
-        for _ in 0..100 {
-            most = most.max(guest.meminfo_kib("CmaFree")?);
-        }
-        // Where nothing else is left, the pages of processes go there.
-        ensure!(most > free / 2, "{most} KiB of {free} are free");
+        ensure_eq!(guest.offline_pages(area, 64 * MIB / PAGE)?, 0);
+        // The count sees the pages that were taken elsewhere.
+        ensure!(guest.offline_pages(0, area)? > 0);
         shrink(guest, 0)?;
         guest.wait_balloon(size, LATER)?;
         Ok(())
@@ -216,11 +214,8 @@ fn memory_of_contiguous_areas_is_left_alone(context: &Context) -> Result<()> {
 }
 
 fn the_host_can_be_told_of_pages_that_come_back(context: &Context) -> Result<()> {
-    let options = Options {
-        qemu_devices: vec![balloon::device(false)],
-        ..Options::default()
-    };
-    context.guest(&options.module(balloon::CMM), |guest| {
+    let options = with_module(balloon::device(false));
+    context.guest(&options, |guest| {
         let size = guest.balloon()?;
         for parameters in ["", "tell_host=1"] {
             guest.load(context.kernel(), balloon::CMM, parameters)?;
@@ -238,11 +233,8 @@ fn the_host_can_be_told_of_pages_that_come_back(context: &Context) -> Result<()>
 /// A device without free page hints and page poison has eight bytes of configuration space.
 fn a_short_configuration_space_is_enough(context: &Context) -> Result<()> {
     let short = balloon::device(true).with("page-poison", "off");
-    let options = Options {
-        qemu_devices: vec![short],
-        ..Options::default()
-    };
-    context.guest(&options.module(balloon::CMM), |guest| {
+    let options = with_module(short);
+    context.guest(&options, |guest| {
         guest.load_cmm(context.kernel(), "")?;
         let size = guest.balloon()?;
         guest.resize(size - BYTES, SOON)?;
