@@ -28,13 +28,14 @@ fn count_pages(
 ) -> Result {
     let first: u64 = arguments.number()?;
     let pages: usize = arguments.number()?;
-    let flag: u32 = arguments.number()?;
+    let flag: usize = arguments.number()?;
     let mut flags = vec![0; pages * ENTRY_BYTES];
     File::open("/proc/kpageflags")?.read_exact_at(&mut flags, first * ENTRY_BYTES as u64)?;
-    let (entries, _) = flags.as_chunks::<ENTRY_BYTES>();
-    let count = entries
-        .iter()
-        .filter(|entry| (u64::from_le_bytes(**entry) >> flag) & 1 == 1)
+    let count = flags
+        .chunks_exact(ENTRY_BYTES)
+        // The machine is little-endian: flag 0 is the lowest bit of the first byte.
+        .filter_map(|entry| entry.get(flag / 8))
+        .filter(|byte| (*byte >> (flag % 8)) & 1 == 1)
         .count();
     Ok(format!("pages={count}"))
 }
