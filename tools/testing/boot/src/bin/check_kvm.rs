@@ -30,6 +30,19 @@ use onecopy_machine::Qemu;
 /// What the first process of the inner host says at the end.
 const ENDED: &str = "check-kvm: the tests ended with ";
 
+/// What it says before the first test.
+const BEGUN: &str = "check-kvm: the host is up";
+
+/// What its kernel says where this machine has taken so long over a timer of the inner host that the
+/// kernel will not use it. Without it KVM's own timers are of no use.
+const UNFIT: &str = "lapic is not functional";
+
+/// How often the inner host is started until its timers work.
+const ATTEMPTS: u32 = 5;
+
+/// How long the inner host may take to its first test.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
+
 /// How the summary of the tests begins.
 const SUMMARY: &str = "test result: ";
 
@@ -122,12 +135,26 @@ fn inner_host(qemu: Qemu, arguments: &Arguments) -> Result<String> {
         .with("mount_tag", "/dev/root");
     config.add(&options::Device(device));
 
-    let machine = Machine::start_with(&config, Some(Box::new(stdout())))?;
+    let mut machine = start(&config)?;
     let timeout = Duration::from_secs(arguments.timeout);
-    machine.console().wait_for_line(ENDED, timeout)?;
+    machine.wait_for_line(ENDED, timeout)?;
     let output = machine.console().text();
     machine.kill()?;
     Ok(output)
+}
+
+/// Starts the inner host until its timers work.
+fn start(config: &Config) -> Result<Machine> {
+    for _ in 0..ATTEMPTS {
+        let mut machine = Machine::start_with(config, Some(Box::new(stdout())))?;
+        let (found, _) = machine.wait_for_any(&[BEGUN, UNFIT], START_TIMEOUT)?;
+        if found == 0 {
+            return Ok(machine);
+        }
+        machine.kill()?;
+        eprintln!("check-kvm: the timers of the inner host do not work; starting it again");
+    }
+    bail!("the inner host was started {ATTEMPTS} times, and its timers never worked: is this machine busy?")
 }
 
 /// The inner host's command line.
