@@ -17,7 +17,8 @@ struct notifier_block;
 
 bool shared_kernel_is_template(void);
 void shared_kernel_save_point(void);
-void shared_kernel_text_written(const void *addr, size_t len);
+int shared_kernel_check_text(const void *addr);
+bool shared_kernel_write_text(const void *addr, size_t len);
 int shared_kernel_set_parm(const char *parm);
 
 int register_shared_kernel_notifier(struct notifier_block *block);
@@ -36,8 +37,14 @@ static inline void shared_kernel_save_point(void)
 {
 }
 
-static inline void shared_kernel_text_written(const void *addr, size_t len)
+static inline int shared_kernel_check_text(const void *addr)
 {
+	return 0;
+}
+
+static inline bool shared_kernel_write_text(const void *addr, size_t len)
+{
+	return true;
 }
 
 #endif /* CONFIG_SHARED_KERNEL */

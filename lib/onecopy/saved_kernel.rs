@@ -53,7 +53,12 @@ pub struct Layout {
     pub image_end: u64,
     /// Where the gate is.
     pub gate: u64,
+    /// Whether all writers of the kernel's text can fail, so that the host may protect it.
+    pub can_protect: bool,
 }
+
+/// Bit of the note's flags: see [`Layout::can_protect`].
+const NOTE_CAN_PROTECT: u32 = 1;
 
 impl Layout {
     /// Reads the descriptor of a note. What is behind the fields that are known is ignored.
@@ -66,6 +71,7 @@ impl Layout {
         if version != NOTE_VERSION {
             return Err(NoteError::Version(version));
         }
+        let flags = u32::from_le_bytes(field(descriptor, 4).ok_or(short)?);
         let number = |offset| {
             field(descriptor, offset)
                 .map(u64::from_le_bytes)
@@ -76,6 +82,7 @@ impl Layout {
             shared_end: number(16)?,
             image_end: number(24)?,
             gate: number(32)?,
+            can_protect: flags & NOTE_CAN_PROTECT != 0,
         };
         layout.check()
     }
@@ -100,6 +107,9 @@ pub const GATE_MAGIC: [u8; 8] = *b"copygate";
 
 /// Where the gate has its state, an `u32`, in bytes from its beginning.
 pub const GATE_STATE: u64 = 8;
+
+/// Bit of the gate's flags, an `u32` behind the state: stores into the shared range are lost.
+const GATE_PROTECTED: u32 = 1;
 
 /// How many bytes the gate has.
 pub const GATE_BYTES: usize = 16;
@@ -135,9 +145,11 @@ impl Gate {
         }
     }
 
-    /// Returns the number that stands for [`Self::Resumed`].
-    pub const fn resumed() -> [u8; 4] {
-        2_u32.to_le_bytes()
+    /// Returns the state [`Self::Resumed`] with the flags behind it, which go to [`GATE_STATE`].
+    pub fn resumed(is_protected: bool) -> [u8; 8] {
+        let flags = if is_protected { GATE_PROTECTED } else { 0 };
+        let number = u64::from(flags) << 32 | 2;
+        number.to_le_bytes()
     }
 }
 

@@ -75,7 +75,7 @@ impl Registration {
 ///
 /// Only a [`Handler`] may call this. Returns `E2BIG` if there is no room.
 pub fn set_parm(parm: &CStr) -> Result {
-    // SAFETY: `parm` is valid. Nobody reads the command line meanwhile: there are no user
-    // processes.
+    // SAFETY: `parm` is valid. Who reads the command line meanwhile, in a guest that was saved with
+    // user processes, may find a mixture, but always a NUL byte behind it.
     to_result(unsafe { bindings::shared_kernel_set_parm(parm.as_char_ptr()) })
 }

@@ -13,6 +13,7 @@
 #define pr_fmt(fmt) "shared_kernel: " fmt
 
 #include <linux/bitmap.h>
+#include <linux/clocksource.h>
 #include <linux/ctype.h>
 #include <linux/elfnote.h>
 #include <linux/gfp.h>
@@ -21,9 +22,13 @@
 #include <linux/kobject.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
+#include <linux/mutex.h>
+#include <linux/nmi.h>
 #include <linux/notifier.h>
 #include <linux/panic.h>
+#include <linux/rcupdate.h>
 #include <linux/shared_kernel.h>
+#include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/sysfs.h>
 #include <linux/timekeeping.h>
@@ -33,6 +38,9 @@
 
 /* How long a template waits for the host before it goes on as an ordinary guest. */
 #define SAVE_TIMEOUT_NS		(60ULL * NSEC_PER_SEC)
+
+/* How long the consoles may take for what was said before. */
+#define CONSOLE_TIMEOUT_MS	10000
 
 /* Guest-physical address of a symbol of the kernel image. */
 #define IMAGE_PHYS(symbol)	((u64)(symbol) - __START_KERNEL_map)
@@ -47,14 +55,17 @@ enum gate_state {
 	GATE_LEFT	= 4,	/* set by the template: the host did not come */
 };
 
+#define GATE_PROTECTED		BIT(0)	/* in flags, by the host: the shared range is read-only */
+
 /* What the host reads and writes in the memory of the template. */
 static struct shared_kernel_gate {
 	u64 magic;
 	u32 state;
-	u32 reserved;
+	u32 flags;
 } gate __aligned(64) = { .magic = GATE_MAGIC };
 
 #define NOTE_VERSION		1
+#define NOTE_CAN_PROTECT	BIT(0)	/* in flags: no writer of text that cannot fail */
 
 /* Addresses are guest-physical ones; lib/onecopy/saved_kernel.rs is the other side. */
 struct shared_kernel_note {
@@ -68,6 +79,7 @@ struct shared_kernel_note {
 
 ELFNOTE64("onecopy", 1, ((struct shared_kernel_note) {
 	.version = NOTE_VERSION,
+	.flags = IS_ENABLED(CONFIG_SHARED_KERNEL_PROTECT) ? NOTE_CAN_PROTECT : 0,
 	.shared_start = IMAGE_PHYS(_text),
 	.shared_end = IMAGE_PHYS(__end_rodata_hpage_align),
 	.image_end = IMAGE_PHYS(_end),
@@ -76,6 +88,9 @@ ELFNOTE64("onecopy", 1, ((struct shared_kernel_note) {
 
 /* Pages of the shared range that were written to behind the save point. */
 static DECLARE_BITMAP(written, KERNEL_IMAGE_SIZE / PAGE_SIZE);
+
+/* Whether stores into the shared range are lost. */
+static bool text_protected;
 
 static char saved_name[9] __ro_after_init;
 
@@ -188,16 +203,55 @@ static noinline enum gate_state wait_at_gate(void)
 	return state;
 }
 
-/* A guest without an identity of its own must not run. */
+/*
+ * A guest without an identity of its own must not run. The host waits for what is said here, also
+ * of guests that are quiet otherwise.
+ */
 static void give_identity(void)
 {
-	int ret = blocking_notifier_call_chain(&resume_chain, 0, NULL);
+	int level = console_loglevel;
+	int ret;
+
+	if (level <= LOGLEVEL_INFO)
+		console_loglevel = LOGLEVEL_INFO + 1;
+	ret = blocking_notifier_call_chain(&resume_chain, 0, NULL);
+	if (level <= LOGLEVEL_INFO)
+		pr_flush(CONSOLE_TIMEOUT_MS, true);
+	console_loglevel = level;
 
 	if (ret == NOTIFY_DONE)
 		panic("shared_kernel: nobody gives this guest an identity");
 	ret = notifier_to_errno(ret);
 	if (ret)
 		panic("shared_kernel: no identity for this guest: %d", ret);
+}
+
+/*
+ * Stops here until the host has saved the guest, and returns 0 in each guest that was started from
+ * that.
+ */
+static int save(void)
+{
+	if (num_online_cpus() != 1) {
+		pr_err("%s: only a guest with one processor can be saved, not with %u\n",
+		       saved_name, num_online_cpus());
+		return -EBUSY;
+	}
+	scrub_free_pages();
+	pr_info("%s: at the save point\n", saved_name);
+	/* What is not on this guest's console yet would come on that of each guest. */
+	pr_flush(CONSOLE_TIMEOUT_MS, true);
+	if (wait_at_gate() == GATE_LEFT) {
+		pr_warn("%s: not saved, the host did not come\n", saved_name);
+		return -ETIMEDOUT;
+	}
+	touch_softlockup_watchdog();
+	clocksource_touch_watchdog();
+	rcu_cpu_stall_reset();
+	text_protected = gate.flags & GATE_PROTECTED;
+	bitmap_zero(written, KERNEL_IMAGE_SIZE / PAGE_SIZE);
+	give_identity();
+	return 0;
 }
 
 /**
@@ -208,65 +262,93 @@ static void give_identity(void)
  */
 void shared_kernel_save_point(void)
 {
-	if (!saved_name[0])
-		return;
-	if (num_online_cpus() != 1) {
-		pr_err("%s: a template must have one processor, not %u\n", saved_name,
-		       num_online_cpus());
+	if (saved_name[0] && save() == -EBUSY)
 		WRITE_ONCE(gate.state, GATE_REFUSED);
-		return;
-	}
-	scrub_free_pages();
-	pr_info("%s: at the save point\n", saved_name);
-	if (wait_at_gate() == GATE_LEFT) {
-		pr_warn("%s: not saved, the host did not come\n", saved_name);
-		return;
-	}
-	give_identity();
+}
+
+/*
+ * Saves a guest that was started from a saved system, with what has happened since. The caller goes
+ * on in each guest that is started from that, and in this one if the host does not come.
+ */
+static int save_again(void)
+{
+	static DEFINE_MUTEX(lock);
+	int ret;
+
+	guard(mutex)(&lock);
+	if (gate.state != GATE_RESUMED)
+		return -EOPNOTSUPP;
+	ret = save();
+	if (ret)
+		WRITE_ONCE(gate.state, GATE_RESUMED);
+	return ret;
 }
 
 /**
- * shared_kernel_text_written - the text of the kernel was changed
+ * shared_kernel_check_text - whether text of the kernel may be changed
+ * @addr: where
+ *
+ * For those who change text and can fail; see shared_kernel_write_text() for all others.
+ *
+ * Return: 0, or -EROFS if it is in a range that the host protects.
+ */
+int shared_kernel_check_text(const void *addr)
+{
+	return text_protected && core_kernel_text((unsigned long)addr) ? -EROFS : 0;
+}
+
+/**
+ * shared_kernel_write_text - text of the kernel is going to be changed
  * @addr: where
  * @len: how many bytes
  *
  * The host replaces the shared copy of such a page by one of this guest alone. Counts the pages.
+ *
+ * Return: whether the text can be changed.
  */
-void shared_kernel_text_written(const void *addr, size_t len)
+bool shared_kernel_write_text(const void *addr, size_t len)
 {
 	unsigned long first = ((unsigned long)addr - (unsigned long)_text) >> PAGE_SHIFT;
 	unsigned long last = ((unsigned long)addr + len - 1 - (unsigned long)_text) >> PAGE_SHIFT;
 
+	if (shared_kernel_check_text(addr)) {
+		pr_err_ratelimited("%pS stays as it is: the host protects it\n", addr);
+		return false;
+	}
 	for (; first <= last; first++) {
 		if (gate.state == GATE_RESUMED && first < KERNEL_IMAGE_SIZE / PAGE_SIZE)
 			set_bit(first, written);
 	}
+	return true;
 }
 
 /**
  * shared_kernel_set_parm - add to the command line that user space sees
  * @parm: what to add; if it begins with "=", the rest replaces the whole command line
  *
- * The kernel itself has read its command line long before.
+ * The kernel itself has read its command line long before. What an earlier call has added, before
+ * the guest was saved again, goes.
  *
- * Return: 0, or -E2BIG if there is no room.
+ * Return: 0, -E2BIG if there is no room, or -ENOMEM.
  */
 int shared_kernel_set_parm(const char *parm)
 {
+	static const char *original;
 	/* setup_command_line() has left that much room behind the text. */
 	size_t size = saved_command_line_len + SHARED_KERNEL_PARM_SIZE;
 	ssize_t ret;
 
-	if (parm[0] == '=') {
+	if (!original)
+		original = kstrdup(saved_command_line, GFP_KERNEL);
+	if (!original)
+		return -ENOMEM;
+	if (strlen(parm) + 2 > SHARED_KERNEL_PARM_SIZE)
+		return -E2BIG;
+	if (parm[0] == '=')
 		ret = strscpy(saved_command_line, parm + 1, size);
-	} else {
-		if (strlen(parm) + 2 > SHARED_KERNEL_PARM_SIZE)
-			return -E2BIG;
-		saved_command_line[saved_command_line_len] = ' ';
-		ret = strscpy(saved_command_line + saved_command_line_len + 1, parm,
-			      SHARED_KERNEL_PARM_SIZE - 1);
-	}
-	return ret < 0 ? -E2BIG : 0;
+	else
+		ret = snprintf(saved_command_line, size, "%s%s%s", original, *parm ? " " : "", parm);
+	return ret < 0 ? ret : 0;
 }
 
 static ssize_t name_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
@@ -284,12 +366,32 @@ static ssize_t written_pages_show(struct kobject *kobj, struct kobj_attribute *a
 	return sysfs_emit(buf, "%u\n", bitmap_weight(written, KERNEL_IMAGE_SIZE / PAGE_SIZE));
 }
 
+static ssize_t protected_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%u\n", text_protected);
+}
+
+static ssize_t save_store(struct kobject *kobj, struct kobj_attribute *attr, const char *buf,
+			  size_t count)
+{
+	bool value;
+	int ret = kstrtobool(buf, &value);
+
+	if (!ret && value)
+		ret = save_again();
+	return ret ?: count;
+}
+
 static struct kobj_attribute name_attribute = __ATTR_RO(name);
+static struct kobj_attribute protected_attribute = __ATTR_RO(protected);
+static struct kobj_attribute save_attribute = __ATTR_WO(save);
 static struct kobj_attribute shared_bytes_attribute = __ATTR_RO(shared_bytes);
 static struct kobj_attribute written_pages_attribute = __ATTR_RO(written_pages);
 
 static struct attribute *attributes[] = {
 	&name_attribute.attr,
+	&protected_attribute.attr,
+	&save_attribute.attr,
 	&shared_bytes_attribute.attr,
 	&written_pages_attribute.attr,
 	NULL,

@@ -59,11 +59,15 @@ impl Identity {
         let guest = resources.require(resources::GUEST).map_err(refuse)?;
         resources.machine_id().map_err(refuse)?;
         utsname::set_nodename(resources.get(resources::HOSTNAME).unwrap_or(guest))?;
-        if let Some(parm) = resources.get(resources::PARM) {
-            shared_kernel::set_parm(&CString::try_from_fmt(fmt!("{parm}"))?)
-                .inspect_err(|_| pr_err!("the parm is too long\n"))?;
-        }
-        *self.directory.lock() = Some(show(resources)?);
+        // Also if there is none: a guest that is saved again has had another one.
+        let parm = resources.get(resources::PARM).unwrap_or("");
+        shared_kernel::set_parm(&CString::try_from_fmt(fmt!("{parm}"))?)
+            .inspect_err(|_| pr_err!("the parm is too long\n"))?;
+
+        let mut directory = self.directory.lock();
+        // The old one first: both have the same name.
+        *directory = None;
+        *directory = Some(show(resources)?);
         pr_info!("{guest}: started from a saved system\n");
         Ok(())
     }
