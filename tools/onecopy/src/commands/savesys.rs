@@ -29,6 +29,7 @@ pub(super) fn run(args: &SavesysArgs, systems: &Systems) -> anyhow::Result<Saved
         memory_bytes: args.layout.memory,
         kernel_bytes: args.layout.kernel_memory,
         append: args.append.clone(),
+        protect: false,
         timeout: args.timeout,
         extra_args: Vec::new(),
     };

@@ -16,6 +16,8 @@ use tempfile::TempDir;
 use self::connect::accept;
 use self::connect::listen;
 use self::connect::start_failure;
+pub use self::state::state_uri;
+pub use self::state::Ram;
 use crate::accounting;
 use crate::config::Config;
 use crate::config::Sockets;

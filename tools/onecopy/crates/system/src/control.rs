@@ -4,12 +4,17 @@
 
 use std::fs;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
+use std::time::Instant;
 
 use onecopy_machine::accounting::Usage;
 use onecopy_machine::qmp;
 use onecopy_machine::qmp::commands;
+use onecopy_machine::state_uri;
+use onecopy_machine::Ram;
 
 use crate::error::Error;
 use crate::guests;
@@ -24,6 +29,15 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the keeper may take to clean up after its guest.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How often QEMU is asked how far it is.
+const TICK: Duration = Duration::from_millis(10);
+
+/// Where QEMU has the devices that have an id.
+const PERIPHERALS: &str = "/machine/peripheral";
+
+/// What the ids of the devices begin with that each guest has.
+const ROOT_PORT: &str = "port";
 
 /// How a guest is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,6 +146,82 @@ impl Running {
         Ok(ranges.iter().map(of).collect())
     }
 
+    /// Makes sure that nothing was plugged since the guest's template was saved: a state can be loaded
+    /// only into a machine with the same devices.
+    pub(crate) fn check_unplugged(&self) -> Result<()> {
+        let path = PERIPHERALS.to_owned();
+        let devices = self.ask(&commands::QomList { path })?.into_iter();
+        let plugged: Vec<_> = devices
+            .filter(|device| device.kind.starts_with("child<"))
+            .filter(|device| !device.name.starts_with(ROOT_PORT))
+            .map(|device| device.name)
+            .collect();
+        if plugged.is_empty() {
+            return Ok(());
+        }
+        Err(self.not_savable(format!(
+            "it has more than its template had: {}",
+            plugged.join(", ")
+        )))
+    }
+
+    /// Copies guest-physical memory to a file.
+    pub(crate) fn copy_memory(&self, address: u64, size: u64, path: &Path) -> Result<()> {
+        let filename = path.to_str().unwrap_or_default().to_owned();
+        self.ask(&commands::Pmemsave {
+            address,
+            size,
+            filename,
+        })?;
+        Ok(())
+    }
+
+    /// Writes the state with all memory to a file. The guest must have been stopped.
+    pub(crate) fn save_state(&self, path: &Path, timeout: Duration) -> Result<()> {
+        let uri = state_uri(path)?;
+        self.ask(&Ram::All.capability())?;
+        self.ask(&commands::Migrate { uri })?;
+        let start = Instant::now();
+        loop {
+            let migration = self.ask(&commands::QueryMigrate {})?;
+            let reason = || migration.error.clone().unwrap_or_default();
+            match migration.status.as_deref() {
+                Some("completed") => return Ok(()),
+                Some("failed" | "cancelled") => return Err(self.not_savable(reason())),
+                _ if start.elapsed() >= timeout => {
+                    let seconds = timeout.as_secs();
+                    return Err(
+                        self.not_savable(format!("its memory is not written after {seconds} s"))
+                    );
+                }
+                _ => thread::sleep(TICK),
+            }
+        }
+    }
+
+    /// Cuts the guest's power. Its keeper, which may be our own process, cleans up.
+    pub(crate) fn quit(&self) -> Result<()> {
+        self.ask(&commands::Quit {})?;
+        let ended = self
+            .record
+            .qemu
+            .map_or(Ok(true), |qemu| qemu.wait(END_TIMEOUT));
+        if ended.map_err(Error::io("watch the guest of", &self.directory))? {
+            return Ok(());
+        }
+        Err(Error::StillRunning {
+            guest: self.record.guest.clone(),
+            waited: END_TIMEOUT,
+        })
+    }
+
+    pub(crate) fn not_savable(&self, reason: String) -> Error {
+        Error::NotSavable {
+            guest: self.record.guest.clone(),
+            reason,
+        }
+    }
+
     /// Ends the guest and waits until nothing is left of it. Returns whether it switched itself
     /// off.
     ///
@@ -170,7 +260,7 @@ impl Running {
     }
 
     /// Carries out one command in a session of its own: QEMU talks to one process at a time.
-    fn ask<C: qmp::Command>(&self, command: &C) -> Result<C::Ok> {
+    pub(crate) fn ask<C: qmp::Command>(&self, command: &C) -> Result<C::Ok> {
         let path = self.directory.join(guests::QMP);
         let stream = UnixStream::connect(&path).map_err(Error::io("connect to", &path))?;
         let session =

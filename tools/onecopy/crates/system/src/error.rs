@@ -65,6 +65,14 @@ pub enum Error {
         /// The last words of the template.
         report: Box<Report>,
     },
+    /// A running guest cannot be saved; it goes on.
+    #[error("Guest {guest} cannot be saved: {reason}")]
+    NotSavable {
+        /// The guest.
+        guest: GuestName,
+        /// Why.
+        reason: String,
+    },
     /// There is no saved system of this name.
     #[error("There is no saved system {name} in {}; {}", .root.display(), listed(.existing, "nothing has been saved there"))]
     NotFound {

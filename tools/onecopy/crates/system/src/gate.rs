@@ -33,10 +33,11 @@ impl Gate {
         Ok(saved_kernel::Gate::parse(&bytes))
     }
 
-    /// Lets those who go through find that they were started from what was saved.
-    pub(crate) fn open(&self) -> io::Result<()> {
+    /// Lets those who go through find that they were started from what was saved, and whether their
+    /// shared range is protected.
+    pub(crate) fn open(&self, is_protected: bool) -> io::Result<()> {
         self.file.write_all_at(
-            &saved_kernel::Gate::resumed(),
+            &saved_kernel::Gate::resumed(is_protected),
             self.offset_bytes + GATE_STATE,
         )
     }
@@ -54,7 +55,12 @@ mod tests {
         assert_eq!(gate.state().unwrap(), None);
         file.write_all_at(b"copygate\x01\0\0\0", 64).unwrap();
         assert_eq!(gate.state().unwrap(), Some(saved_kernel::Gate::Waiting));
-        gate.open().unwrap();
-        assert_eq!(gate.state().unwrap(), Some(saved_kernel::Gate::Resumed));
+        for is_protected in [false, true] {
+            gate.open(is_protected).unwrap();
+            assert_eq!(gate.state().unwrap(), Some(saved_kernel::Gate::Resumed));
+            let mut flags = [0xff; 4];
+            file.read_exact_at(&mut flags, 64 + 12).unwrap();
+            assert_eq!(flags, [u8::from(is_protected), 0, 0, 0]);
+        }
     }
 }

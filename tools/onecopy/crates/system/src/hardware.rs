@@ -27,8 +27,12 @@ pub(crate) const ROOT_PORTS: u32 = 8;
 pub(crate) enum Role {
     /// A template: what it stores into saved ranges goes to their files.
     Template,
-    /// A guest: what it stores there goes to a copy of the page, which is its own.
-    Guest,
+    /// A guest: what it stores there goes to a copy of the page, which is its own, or is lost where
+    /// the range is shared and protected.
+    Guest {
+        /// Whether the shared range is protected.
+        is_protected: bool,
+    },
 }
 
 /// Returns the name of the host's processor if a guest of this model depends on it.
@@ -79,9 +83,10 @@ pub(crate) fn config(
 fn ram(range: &Range, directory: &Path, role: Role) -> RamRange {
     let access = match role {
         Role::Template => Access::Shared,
+        Role::Guest { is_protected: true } if range.kind.shared() => Access::ReadOnly,
         // Read-only data too: the kernel may have to patch its text, and such a page becomes a
         // copy of this guest alone.
-        Role::Guest => Access::Private,
+        Role::Guest { .. } => Access::Private,
     };
     let backing = match range.file_name() {
         Some(name) => Backing::File {
@@ -103,7 +108,7 @@ mod tests {
     use crate::manifest::tests::manifest;
 
     #[test]
-    fn only_a_template_writes_to_the_files() {
+    fn only_a_template_writes_to_the_files_and_nobody_to_what_is_protected() {
         let manifest = manifest();
         let accesses = |role| {
             let qemu = "10.0.2".parse().unwrap();
@@ -117,11 +122,13 @@ mod tests {
             config.ranges.into_iter().map(access).collect::<Vec<_>>()
         };
         let file = |name, access| Some((Path::new("/s").join(name), access));
-        for (role, access) in [
-            (Role::Template, Access::Shared),
-            (Role::Guest, Access::Private),
+        let guest = |is_protected| Role::Guest { is_protected };
+        for (role, access, shared) in [
+            (Role::Template, Access::Shared, Access::Shared),
+            (guest(false), Access::Private, Access::Private),
+            (guest(true), Access::Private, Access::ReadOnly),
         ] {
-            let expected = [file("ew-0.img", access), file("sr-0.img", access), None];
+            let expected = [file("ew-0.img", access), file("sr-0.img", shared), None];
             assert_eq!(accesses(role), expected, "{role:?}");
         }
     }

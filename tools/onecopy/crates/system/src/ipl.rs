@@ -2,7 +2,7 @@
 
 //! From a generation to a guest that runs.
 
-mod compatibility;
+pub(crate) mod compatibility;
 
 use std::ffi::OsString;
 use std::fs;
@@ -21,6 +21,7 @@ use onecopy_machine::qmp::commands;
 use onecopy_machine::Config;
 use onecopy_machine::Machine;
 use onecopy_machine::Qemu;
+use onecopy_machine::Ram;
 use onecopy_machine::SegmentDevice;
 use onecopy_machine::Tee;
 
@@ -194,7 +195,8 @@ impl Guest {
         let version = self.machine.version()?;
         check_version(version, manifest)?;
         let state = self.generation.state();
-        self.machine.load_state(&state, STATE_TIMEOUT)?;
+        self.machine
+            .load_state(&state, Ram::NotShared, STATE_TIMEOUT)?;
         extra.plug(&mut self.machine)?;
         self.machine.execute(&commands::Cont {})?;
         Ok(())
@@ -234,7 +236,9 @@ fn config(
         &manifest.machine,
         &manifest.ranges,
         generation.path(),
-        hardware::Role::Guest,
+        hardware::Role::Guest {
+            is_protected: manifest.protect,
+        },
     );
     Ok(Config {
         name: claim.name().to_string(),

@@ -57,6 +57,16 @@ pub enum KernelError {
         /// The file.
         path: PathBuf,
     },
+    /// The kernel may change its text where it cannot fail.
+    #[error(
+        "The kernel {} cannot be protected: it changes its text where it cannot fail; build it \
+         without CONFIG_JUMP_LABEL, CONFIG_PREEMPT_DYNAMIC and CONFIG_LIVEPATCH, or save it without \
+         --protect", .path.display()
+    )]
+    Unprotectable {
+        /// The file.
+        path: PathBuf,
+    },
     /// The kernel is laid out in a way that is not understood.
     #[error("The kernel {} cannot be saved: {reason}", .path.display())]
     Note {
@@ -140,10 +150,11 @@ mod tests {
         shared_end: 24 << 20,
         image_end: 29 << 20,
         gate: (24 << 20) + 64,
+        can_protect: true,
     };
 
     fn note() -> Vec<u8> {
-        let mut descriptor = vec![1, 0, 0, 0, 0, 0, 0, 0];
+        let mut descriptor = vec![1, 0, 0, 0, 1, 0, 0, 0];
         for address in [
             LAYOUT.shared_start,
             LAYOUT.shared_end,

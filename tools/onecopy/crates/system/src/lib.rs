@@ -14,13 +14,13 @@
 //! ```
 //!
 //! - [`kernel`] reads what a kernel says of itself, [`ranges`] divides memory for it.
-//! - [`save()`] boots a template, stops it at the save point and publishes what it has become.
+//! - [`save()`] boots a template, stops it at the save point and publishes what it has become;
+//!   [`save_running()`] does that with a guest.
 //! - [`Systems`] lists, verifies and removes generations. A generation is in use while somebody
 //!   has its directory locked, which ends with the process; it stays until then (class P).
 //! - [`ipl()`] starts a guest from a generation. [`Running`] talks to one from another process.
 //!
 //! Everything is blocking, and every wait has a deadline, except that for the end of a guest.
-//! Out of scope: saving a guest that has user space up, and networks.
 
 mod content;
 mod control;
@@ -55,6 +55,8 @@ pub use self::plug::PlugError;
 pub use self::process::Process;
 pub use self::resources::ResourceOptions;
 pub use self::save::save;
+pub use self::save::save_running;
+pub use self::save::RunningOptions;
 pub use self::save::SaveOptions;
 pub use self::systems::Class;
 pub use self::systems::FileCheck;

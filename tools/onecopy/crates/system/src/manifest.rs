@@ -66,6 +66,9 @@ pub struct Manifest {
     pub saved_unix_seconds: u64,
     /// The machine, which is that of every guest.
     pub machine: Machine,
+    /// Whether guests cannot write to the shared range at all.
+    #[serde(default)]
+    pub protect: bool,
     /// The kernel.
     pub kernel: SavedKernel,
     /// The ranges of memory, in ascending order and without gaps.
@@ -217,6 +220,7 @@ pub(crate) mod tests {
             format: FORMAT,
             name: "LX73".parse().unwrap(),
             generation: 3,
+            protect: false,
             saved_unix_seconds: 1_800_000_000,
             machine: Machine {
                 qemu: "10.0.2".to_owned(),

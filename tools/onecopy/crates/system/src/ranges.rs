@@ -210,6 +210,7 @@ mod tests {
         shared_end: 24 * MIB,
         image_end: 29 * MIB + 77,
         gate: 24 * MIB,
+        can_protect: false,
     };
 
     fn shown(memory: u64, kernel: Option<u64>) -> Result<String, String> {
@@ -297,6 +298,7 @@ mod tests {
                 shared_end,
                 image_end: shared_end + data,
                 gate: shared_end,
+                can_protect: false,
             };
             let memory_bytes = memory * SEGMENT_BYTES;
             let Ok(ranges) = divide(&layout, memory_bytes, kernel) else {

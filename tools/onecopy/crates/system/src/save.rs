@@ -2,6 +2,7 @@
 
 //! From a kernel to a generation of a saved system.
 
+mod running;
 mod template;
 
 use std::ffi::OsString;
@@ -21,11 +22,14 @@ use onecopy_store::Form;
 use onecopy_store::Publisher;
 use onecopy_store::Scratch;
 
+pub use self::running::save_running;
+pub use self::running::RunningOptions;
 use self::template::Template;
 use crate::content;
 use crate::error::Error;
 use crate::hardware;
 use crate::kernel::Kernel;
+use crate::kernel::KernelError;
 use crate::manifest;
 use crate::manifest::Machine;
 use crate::manifest::Manifest;
@@ -63,6 +67,8 @@ pub struct SaveOptions {
     pub kernel_bytes: Option<u64>,
     /// More of the kernel command line; it must not keep the kernel from talking.
     pub append: Option<String>,
+    /// Keep guests from writing to the shared range; the kernel must be one that can live with it.
+    pub protect: bool,
     /// How long the template may take to its save point.
     pub timeout: Duration,
     /// More arguments for QEMU. Devices that they add are part of the state, so every guest needs
@@ -79,6 +85,10 @@ pub struct SaveOptions {
 /// full. The store is then as it was.
 pub fn save(options: &SaveOptions, systems: &Systems) -> Result<Generation> {
     let kernel = Kernel::read(&options.kernel)?;
+    if options.protect && !kernel.layout.can_protect {
+        let path = options.kernel.clone();
+        return Err(KernelError::Unprotectable { path }.into());
+    }
     let ranges = ranges::divide(&kernel.layout, options.memory_bytes, options.kernel_bytes)?;
     let directory = systems.directory(options.name);
     fs::create_dir_all(&directory).map_err(Error::io("create", &directory))?;
@@ -95,6 +105,7 @@ pub fn save(options: &SaveOptions, systems: &Systems) -> Result<Generation> {
         generation: 0,
         saved_unix_seconds: now(),
         machine,
+        protect: options.protect,
         kernel: SavedKernel {
             build_id: kernel.build_id,
             command_line,
@@ -117,13 +128,7 @@ fn run(
     command_line: &str,
     directory: &Path,
 ) -> Result<Machine> {
-    for range in ranges {
-        if let Some(name) = range.file_name() {
-            let path = directory.join(name);
-            content::reserve(&path, range.size_bytes())
-                .map_err(Error::io("make room for", &path))?;
-        }
-    }
+    reserve(ranges, directory)?;
     let machine = machine(options);
     let (qemu, accel) = (options.qemu.clone(), options.accel);
     let mut config = hardware::config(
@@ -143,12 +148,24 @@ fn run(
     config.extra_args.extend(options.extra_args.iter().cloned());
     let mut template = Template::start(options.name, &config, &kernel.layout, ranges, directory)?;
     template.wait_for_save_point(options.timeout)?;
-    let (board, version) = template.save(&directory.join(STATE))?;
+    let (board, version) = template.save(&directory.join(STATE), options.protect)?;
     Ok(Machine {
         board,
         qemu: version.to_string(),
         ..machine
     })
+}
+
+/// Makes the files of the ranges.
+fn reserve(ranges: &[Range], directory: &Path) -> Result<()> {
+    for range in ranges {
+        if let Some(name) = range.file_name() {
+            let path = directory.join(name);
+            content::reserve(&path, range.size_bytes())
+                .map_err(Error::io("make room for", &path))?;
+        }
+    }
+    Ok(())
 }
 
 /// Returns the machine as it is asked for; QEMU has the last word on its board.

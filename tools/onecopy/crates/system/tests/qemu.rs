@@ -53,6 +53,7 @@ impl Host {
             memory_bytes: 256 << 20,
             kernel_bytes: None,
             append: None,
+            protect: false,
             timeout: TIMEOUT,
             extra_args: arguments(&SERIAL),
         };

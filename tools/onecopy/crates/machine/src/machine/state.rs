@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The state of a stopped machine in a file, without the memory that files hold anyway.
+//! The state of a stopped machine in a file, with all its memory or without what files hold anyway.
 
 use std::path::Path;
 use std::thread;
@@ -15,18 +15,41 @@ use crate::Result;
 /// How often QEMU is asked how far it is. Loading a state takes some milliseconds.
 const TICK: Duration = Duration::from_millis(1);
 
+/// Which memory a state has in it, beside the devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ram {
+    /// All.
+    All,
+    /// What is not a shared mapping of a file. A private mapping of a file that is opened for
+    /// reading counts as shared too.
+    NotShared,
+}
+
+impl Ram {
+    /// Returns the property of migrations that says so.
+    pub fn capability(self) -> commands::MigrateSetCapabilities {
+        commands::MigrateSetCapabilities {
+            capabilities: vec![commands::Capability {
+                capability: "x-ignore-shared",
+                state: self == Self::NotShared,
+            }],
+        }
+    }
+}
+
 impl Machine {
-    /// Writes the state of the devices, and the memory that is not a shared mapping of a file, to
-    /// `path`.
+    /// Writes the state to `path`.
     ///
     /// The machine must have been stopped.
     ///
     /// # Errors
     ///
     /// When QEMU cannot write it, or not within `timeout`.
-    pub fn save_state(&mut self, path: &Path, timeout: Duration) -> Result<()> {
-        self.ignore_shared()?;
-        self.execute(&commands::Migrate { uri: uri(path)? })?;
+    pub fn save_state(&mut self, path: &Path, ram: Ram, timeout: Duration) -> Result<()> {
+        self.execute(&ram.capability())?;
+        self.execute(&commands::Migrate {
+            uri: state_uri(path)?,
+        })?;
         self.poll("saving the state", timeout, |machine| {
             let migration = machine.execute(&commands::QueryMigrate {})?;
             match migration.status.as_deref() {
@@ -37,15 +60,17 @@ impl Machine {
         })
     }
 
-    /// Loads the state that [`Self::save_state`] has written into a machine that waits for one,
-    /// and leaves the machine stopped.
+    /// Loads the state that [`Self::save_state`] has written with the same `ram` into a machine that
+    /// waits for one, and leaves the machine stopped.
     ///
     /// # Errors
     ///
     /// When QEMU does not take it; it ends then.
-    pub fn load_state(&mut self, path: &Path, timeout: Duration) -> Result<()> {
-        self.ignore_shared()?;
-        self.execute(&commands::MigrateIncoming { uri: uri(path)? })?;
+    pub fn load_state(&mut self, path: &Path, ram: Ram, timeout: Duration) -> Result<()> {
+        self.execute(&ram.capability())?;
+        self.execute(&commands::MigrateIncoming {
+            uri: state_uri(path)?,
+        })?;
         self.poll("loading the state", timeout, |machine| {
             let status = machine.execute(&commands::QueryStatus {})?.status;
             match status.as_str() {
@@ -54,18 +79,6 @@ impl Machine {
                 other => Err(machine.state_error("load", Some(format!("the guest is {other}")))),
             }
         })
-    }
-
-    /// Says that memory which is a shared mapping of a file is not part of the state. A private
-    /// mapping of a file that is opened for reading counts as shared too.
-    fn ignore_shared(&mut self) -> Result<()> {
-        self.execute(&commands::MigrateSetCapabilities {
-            capabilities: vec![commands::Capability {
-                capability: "x-ignore-shared",
-                state: true,
-            }],
-        })?;
-        Ok(())
     }
 
     fn poll(
@@ -99,9 +112,13 @@ impl Machine {
     }
 }
 
-/// Returns QEMU's word for a file. QEMU takes what follows a comma for an option, and has no way
+/// Returns QEMU's word for a file that holds a state. QEMU takes what follows a comma for an option, and has no way
 /// to quote one.
-fn uri(path: &Path) -> Result<String> {
+///
+/// # Errors
+///
+/// When the path has a comma, or is not UTF-8.
+pub fn state_uri(path: &Path) -> Result<String> {
     match path.to_str() {
         Some(text) if !text.contains(',') => Ok(format!("file:{text}")),
         _ => Err(Error::Path {
@@ -116,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_path_that_qemu_would_misunderstand_is_refused() {
-        assert_eq!(uri(Path::new("/s/state")).unwrap(), "file:/s/state");
-        assert!(uri(Path::new("/s/a,offset=4/state")).is_err());
+        assert_eq!(state_uri(Path::new("/s/state")).unwrap(), "file:/s/state");
+        assert!(state_uri(Path::new("/s/a,offset=4/state")).is_err());
     }
 }

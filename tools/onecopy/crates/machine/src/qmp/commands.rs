@@ -187,6 +187,37 @@ pub struct QomSet {
 }
 command!(QomSet, "qom-set", IgnoredAny);
 
+/// Lists the properties of an object; its children are properties too.
+#[derive(Debug, Clone, Serialize)]
+pub struct QomList {
+    /// The path of the object, for example `/machine/peripheral`.
+    pub path: String,
+}
+command!(QomList, "qom-list", Vec<ObjectProperty>);
+
+/// Answer of [`QomList`].
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ObjectProperty {
+    /// Its name.
+    pub name: String,
+    /// Its type, for example `child<virtio-balloon-pci>`.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+/// Writes guest-physical memory to a file.
+#[derive(Debug, Clone, Serialize)]
+pub struct Pmemsave {
+    /// First address.
+    #[serde(rename = "val")]
+    pub address: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Path of the file, which is replaced.
+    pub filename: String,
+}
+command!(Pmemsave, "pmemsave", IgnoredAny);
+
 /// Runs a command of the human monitor; for what QMP does not offer.
 #[derive(Debug, Clone, Serialize)]
 pub struct HumanMonitorCommand {

@@ -18,7 +18,7 @@ use crate::Result;
 
 /// Takes QEMU for the version that it was, because to ask costs as much time as to load the state;
 /// the one that runs is asked then.
-pub(super) fn assume_qemu(path: Option<&Path>, manifest: &Manifest) -> Qemu {
+pub(crate) fn assume_qemu(path: Option<&Path>, manifest: &Manifest) -> Qemu {
     let unknown = Version {
         major: 0,
         minor: 0,
@@ -28,7 +28,7 @@ pub(super) fn assume_qemu(path: Option<&Path>, manifest: &Manifest) -> Qemu {
     Qemu::assumed(path, version)
 }
 
-pub(super) fn check_version(found: Version, manifest: &Manifest) -> Result<()> {
+pub(crate) fn check_version(found: Version, manifest: &Manifest) -> Result<()> {
     if found.to_string() == manifest.machine.qemu {
         return Ok(());
     }
@@ -42,7 +42,7 @@ pub(super) fn check_version(found: Version, manifest: &Manifest) -> Result<()> {
 
 /// Returns the accelerator of the template, if it is what is wanted, works here, and has the same
 /// processor where that matters.
-pub(super) fn choose_accel(
+pub(crate) fn choose_accel(
     wanted: Option<Accel>,
     manifest: &Manifest,
     qemu: &Qemu,
@@ -82,7 +82,7 @@ fn check_processor(accel: Accel, manifest: &Manifest) -> Result<()> {
 }
 
 /// A QEMU that does not start is perhaps of another version, and does not know the board.
-pub(super) fn start_error(
+pub(crate) fn start_error(
     error: onecopy_machine::Error,
     config: &Config,
     manifest: &Manifest,

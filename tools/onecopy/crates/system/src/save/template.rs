@@ -14,6 +14,7 @@ use onecopy_format::segment_space::Name;
 use onecopy_machine::qmp::commands;
 use onecopy_machine::Config;
 use onecopy_machine::Machine;
+use onecopy_machine::Ram;
 use onecopy_machine::Version;
 
 use crate::error::Error;
@@ -46,7 +47,7 @@ impl Template {
     ) -> Result<Self> {
         Ok(Self {
             name,
-            gate: open_gate(layout, ranges, directory)?,
+            gate: open_gate(layout.gate, ranges, directory)?,
             machine: Machine::start(config)?,
         })
     }
@@ -78,7 +79,7 @@ impl Template {
 
     /// Stops the template, lets what is saved of it go through the gate, writes its state, and
     /// ends it. Returns the board and the version of QEMU.
-    pub(super) fn save(mut self, state: &Path) -> Result<(String, Version)> {
+    pub(super) fn save(mut self, state: &Path, protect: bool) -> Result<(String, Version)> {
         self.machine.execute(&commands::Stop {})?;
         let status = self.machine.execute(&commands::QueryStatus {})?.status;
         if status != "paused" {
@@ -89,9 +90,10 @@ impl Template {
             return Err(self.error("it has gone on, this host was too slow".to_owned()));
         }
         self.gate
-            .open()
+            .open(protect)
             .map_err(Error::io("open the gate of", Path::new("the template")))?;
-        self.machine.save_state(state, STATE_TIMEOUT)?;
+        self.machine
+            .save_state(state, Ram::NotShared, STATE_TIMEOUT)?;
         let found = (self.machine.machine_type()?, self.machine.version()?);
         self.machine.quit()?;
         Ok(found)
@@ -113,8 +115,8 @@ impl Template {
 }
 
 /// Opens the gate in the range that holds it.
-fn open_gate(layout: &Layout, ranges: &[Range], directory: &Path) -> Result<Gate> {
-    let holds = |range: &&Range| (range.start..range.end).contains(&layout.gate);
+pub(super) fn open_gate(gate: u64, ranges: &[Range], directory: &Path) -> Result<Gate> {
+    let holds = |range: &&Range| (range.start..range.end).contains(&gate);
     let range = ranges.iter().find(holds);
     let name = range.and_then(Range::file_name).unwrap_or_default();
     let path = directory.join(name);
@@ -124,7 +126,7 @@ fn open_gate(layout: &Layout, ranges: &[Range], directory: &Path) -> Result<Gate
         .open(&path)
         .map_err(Error::io("open", &path))?;
     let start = range.map_or(0, |range| range.start);
-    Ok(Gate::new(file, layout.gate - start))
+    Ok(Gate::new(file, gate - start))
 }
 
 fn late(has_gate: bool, timeout: Duration) -> String {

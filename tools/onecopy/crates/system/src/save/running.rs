@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From a guest that runs to a generation.
+//!
+//! The guest waits at the gate of its kernel, as a template does, but its memory is its own: private
+//! copies of pages of the files that it was started from, and memory that is in no file. So it moves,
+//! stopped and with all its memory, into a second machine, whose saved ranges are files as those of a
+//! template are. That one never runs; its state is saved as a template's is.
+
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use onecopy_format::saved_kernel;
+use onecopy_format::segment_space::Name;
+use onecopy_machine::qmp::commands;
+use onecopy_machine::Machine;
+use onecopy_machine::Ram;
+use onecopy_store::Scratch;
+
+use super::now;
+use super::publish;
+use super::reserve;
+use super::seal;
+use super::template::open_gate;
+use crate::control::Running;
+use crate::error::Error;
+use crate::hardware;
+use crate::ipl::compatibility::assume_qemu;
+use crate::ipl::compatibility::check_version;
+use crate::ipl::compatibility::choose_accel;
+use crate::ipl::compatibility::start_error;
+use crate::manifest::Manifest;
+use crate::manifest::SavedFile;
+use crate::systems::Generation;
+use crate::systems::Systems;
+use crate::systems::STATE;
+use crate::Result;
+
+/// Name of the file through which the memory moves, in the draft.
+const MEMORY: &str = "memory";
+
+/// Name of the file with a copy of the gate, in the draft.
+const GATE: &str = "gate";
+
+/// How often the guest's gate is looked at.
+const TICK: Duration = Duration::from_millis(50);
+
+/// How long QEMU may take to write or to read all of a guest's memory.
+const MEMORY_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// What to save a running guest as.
+#[derive(Debug, Clone)]
+pub struct RunningOptions {
+    /// Name of the saved system.
+    pub name: Name,
+    /// The emulator; `None` searches it on `PATH`.
+    pub qemu: Option<PathBuf>,
+    /// How long the guest may take until it asks to be saved.
+    pub timeout: Duration,
+}
+
+/// Waits until a guest asks to be saved, publishes what it has become as a new generation, and ends
+/// it.
+///
+/// # Errors
+///
+/// When the guest has more than its template had, does not ask in time, or cannot be saved. It then
+/// goes on, and the store is as it was.
+pub fn save_running(
+    options: &RunningOptions,
+    running: &Running,
+    systems: &Systems,
+) -> Result<Generation> {
+    let record = running.record();
+    let source = Systems::open(&record.store).generation(record.system, record.generation)?;
+    running.check_unplugged()?;
+    let directory = systems.directory(options.name);
+    fs::create_dir_all(&directory).map_err(Error::io("create", &directory))?;
+    systems.remove_unused(options.name)?;
+
+    let draft = Scratch::create(&directory)?;
+    wait_for_save_point(running, source.manifest(), draft.path(), options.timeout)?;
+    running.ask(&commands::Stop {})?;
+    let saved = save_stopped(options, running, &source, draft.path());
+    let files = saved.inspect_err(|_| {
+        // The guest finds that nobody came. If it does not even go on, the error says enough.
+        let _ = running.ask(&commands::Cont {});
+    })?;
+    let manifest = Manifest {
+        name: options.name,
+        generation: 0,
+        saved_unix_seconds: now(),
+        files,
+        ..source.manifest().clone()
+    };
+    let generation = publish(manifest, &directory, &draft)?;
+    systems.remove_unused(options.name)?;
+    running.quit()?;
+    systems.generation(options.name, generation)
+}
+
+/// Waits until the guest's kernel waits for us.
+fn wait_for_save_point(
+    running: &Running,
+    manifest: &Manifest,
+    draft: &Path,
+    timeout: Duration,
+) -> Result<()> {
+    let start = Instant::now();
+    while gate_state(running, manifest, draft)? != Some(saved_kernel::Gate::Waiting) {
+        if start.elapsed() >= timeout {
+            let seconds = timeout.as_secs();
+            return Err(running.not_savable(format!(
+                "it did not ask for it within {seconds} s; write 1 to \
+                 /sys/kernel/shared_kernel/save in the guest"
+            )));
+        }
+        thread::sleep(TICK);
+    }
+    Ok(())
+}
+
+/// Reads the gate of a guest, whose memory is not in a file.
+fn gate_state(
+    running: &Running,
+    manifest: &Manifest,
+    draft: &Path,
+) -> Result<Option<saved_kernel::Gate>> {
+    let path = draft.join(GATE);
+    running.copy_memory(manifest.kernel.gate, saved_kernel::GATE_BYTES as u64, &path)?;
+    let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
+    fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+    Ok(saved_kernel::Gate::parse(&bytes))
+}
+
+/// Writes the files of the generation for a guest that is stopped.
+fn save_stopped(
+    options: &RunningOptions,
+    running: &Running,
+    source: &Generation,
+    draft: &Path,
+) -> Result<Vec<SavedFile>> {
+    let manifest = source.manifest();
+    // It may have lost its patience in the last moment.
+    if gate_state(running, manifest, draft)? != Some(saved_kernel::Gate::Waiting) {
+        return Err(running.not_savable("it has gone on, this host was too slow".to_owned()));
+    }
+    reserve(&manifest.ranges, draft)?;
+    let memory = draft.join(MEMORY);
+    running.save_state(&memory, MEMORY_TIMEOUT)?;
+    let mut machine = machine(options, manifest, draft)?;
+    check_version(machine.version()?, manifest)?;
+    machine.load_state(&memory, Ram::All, MEMORY_TIMEOUT)?;
+    fs::remove_file(&memory).map_err(Error::io("remove", &memory))?;
+    open_gate(manifest.kernel.gate, &manifest.ranges, draft)?
+        .open(manifest.protect)
+        .map_err(Error::io("open the gate in", draft))?;
+    machine.save_state(&draft.join(STATE), Ram::NotShared, MEMORY_TIMEOUT)?;
+    machine.quit()?;
+
+    let files = seal(&manifest.ranges, draft)?;
+    share_unchanged(&files, source, draft)?;
+    Ok(files)
+}
+
+/// Starts the machine that the guest moves into.
+fn machine(options: &RunningOptions, manifest: &Manifest, draft: &Path) -> Result<Machine> {
+    let qemu = assume_qemu(options.qemu.as_deref(), manifest);
+    let accel = choose_accel(None, manifest, &qemu)?;
+    let mut config = hardware::config(
+        qemu,
+        accel,
+        &manifest.machine,
+        &manifest.ranges,
+        draft,
+        hardware::Role::Template,
+    );
+    config.name = format!("onecopy-save-{}", options.name);
+    config.incoming = true;
+    Machine::start(&config).map_err(|error| start_error(error, &config, manifest))
+}
+
+/// Takes files that are still those that the guest was started from, above all its text, from
+/// there: guests of both systems then share them.
+fn share_unchanged(files: &[SavedFile], source: &Generation, draft: &Path) -> Result<()> {
+    for file in files {
+        let same = source.manifest().file(&file.name) == Some(file);
+        if !same || file.name == STATE {
+            continue;
+        }
+        let (from, to) = (source.path().join(&file.name), draft.join(&file.name));
+        let link = draft.join(MEMORY);
+        // Without links, for instance in a store on another file system, there are two copies.
+        if fs::hard_link(&from, &link).is_ok() {
+            fs::rename(&link, &to).map_err(Error::io("replace", &to))?;
+        }
+    }
+    Ok(())
+}
