@@ -64,7 +64,7 @@ pub(crate) fn run(options: &Options, check: bool) -> Result<()> {
         .prefix("onecopy-bench-")
         .tempdir()?;
     let modules = [balloon::CMM.to_owned()];
-    let system = SavedSystem::save(directory.path(), &host, kernel, &modules)?;
+    let system = SavedSystem::save(directory.path(), &host, kernel, &modules, false)?;
 
     let times = start::measure(&system, kernel, &host, ROUNDS)?;
     let (mut idle, mut cold_idle) = (Vec::new(), Vec::new());

@@ -18,6 +18,8 @@ mod hotplug;
 mod module;
 mod names;
 mod saved;
+mod saved_again;
+mod saved_text;
 mod sharing;
 mod types;
 mod unplug;
@@ -110,6 +112,8 @@ pub(crate) fn all() -> Vec<Case> {
         module::CASES,
         names::CASES,
         saved::CASES,
+        saved_again::CASES,
+        saved_text::CASES,
         sharing::CASES,
         types::CASES,
         unplug::CASES,

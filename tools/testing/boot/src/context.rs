@@ -50,6 +50,7 @@ pub(crate) struct Context {
     bad_directories: Shared<Evidence>,
     stress: Shared<SpaceFile>,
     saved: Shared<SavedSystem>,
+    protected: Shared<SavedSystem>,
 }
 
 /// What the first case that needs it makes for all.
@@ -66,6 +67,7 @@ impl Context {
             bad_directories: OnceLock::new(),
             stress: OnceLock::new(),
             saved: OnceLock::new(),
+            protected: OnceLock::new(),
         })
     }
 
@@ -138,15 +140,31 @@ impl Context {
     ///
     /// All test cases share it.
     pub(crate) fn saved(&self) -> Result<&SavedSystem> {
-        let made = self.saved.get_or_init(|| {
+        self.saved_in(&self.saved, false)
+    }
+
+    /// Returns one whose guests cannot change their text.
+    ///
+    /// All test cases share it.
+    pub(crate) fn protected(&self) -> Result<&SavedSystem> {
+        self.saved_in(&self.protected, true)
+    }
+
+    fn saved_in<'a>(
+        &self,
+        place: &'a Shared<SavedSystem>,
+        protect: bool,
+    ) -> Result<&'a SavedSystem> {
+        let save = || {
             let modules = if self.kernel.has("VIRTIO_CMM") {
                 Vec::new()
             } else {
                 vec![balloon::CMM.to_owned()]
             };
-            SavedSystem::save(self.directory.path(), &self.host, &self.kernel, &modules)
-                .map_err(|error| format!("{error:#}"))
-        });
+            let directory = tempfile::Builder::new().tempdir_in(&self.directory)?.keep();
+            SavedSystem::save(&directory, &self.host, &self.kernel, &modules, protect)
+        };
+        let made = place.get_or_init(|| save().map_err(|error| format!("{error:#}")));
         made.as_ref().map_err(|error| anyhow!(error.clone()))
     }
 

@@ -3,11 +3,14 @@
 //! Guests from a saved system, which take commands over their consoles.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use anyhow::anyhow;
 use anyhow::Context;
 use anyhow::Result;
 use onecopy_format::segment_space::Name;
@@ -20,6 +23,7 @@ use onecopy_system::IplOptions;
 use onecopy_system::RangeUsage;
 use onecopy_system::ResourceOptions;
 use onecopy_system::Running;
+use onecopy_system::RunningOptions;
 use onecopy_system::SaveOptions;
 use onecopy_system::Systems;
 use serde_json::json;
@@ -59,7 +63,8 @@ pub struct SavedSystem {
 }
 
 impl SavedSystem {
-    /// Boots a template with our program and modules, and saves it below `directory`.
+    /// Boots a template with our program and modules, and saves it below `directory`; `protect`
+    /// keeps its guests from changing their text.
     ///
     /// # Errors
     ///
@@ -69,6 +74,7 @@ impl SavedSystem {
         host: &Host,
         kernel: &Kernel,
         modules: &[String],
+        protect: bool,
     ) -> Result<Self> {
         let initrd = directory.join("initramfs");
         fs::write(&initrd, archive(host, kernel, modules)?)?;
@@ -81,11 +87,11 @@ impl SavedSystem {
             initrd,
             factor: kernel.factor(),
         };
-        saved.boot_template(host, kernel)?;
+        saved.boot_template(host, kernel, protect)?;
         Ok(saved)
     }
 
-    fn boot_template(&self, host: &Host, kernel: &Kernel) -> Result<()> {
+    fn boot_template(&self, host: &Host, kernel: &Kernel, protect: bool) -> Result<()> {
         let options = SaveOptions {
             name: self.name,
             qemu: host.qemu.clone(),
@@ -97,10 +103,49 @@ impl SavedSystem {
             kernel_bytes: None,
             append: Some(append(kernel)),
             extra_args: Vec::new(),
+            protect,
             timeout: TIMEOUT,
         };
         onecopy_system::save(&options, &self.systems)?;
         Ok(())
+    }
+
+    /// Saves a guest that asks for it under another name, and ends it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be saved, or does not ask.
+    pub fn save_running(&self, guest: &str, name: &str) -> Result<Self> {
+        let options = RunningOptions {
+            name: Name::new(name.as_bytes())?,
+            qemu: None,
+            timeout: TIMEOUT,
+        };
+        onecopy_system::save_running(&options, &self.running(guest)?, &self.systems)?;
+        Ok(Self {
+            systems: self.systems.clone(),
+            guests: self.guests.clone(),
+            name: options.name,
+            run: self.run.clone(),
+            initrd: self.initrd.clone(),
+            factor: self.factor,
+        })
+    }
+
+    /// As [`Self::save_running`], and lets the guest ask.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be saved.
+    pub fn save_again(&self, guest: &mut Guest, as_guest: &str, name: &str) -> Result<Self> {
+        thread::scope(|scope| {
+            let saved = scope.spawn(|| self.save_running(as_guest, name));
+            // The answer comes from the guests that go on from here, unless there are none.
+            let ask: [&[u8]; 2] = [b"/sys/kernel/shared_kernel/save", b"1"];
+            let answer = guest.control().run("write", &ask, FIRST_ANSWER);
+            let saved = saved.join().map_err(|_| anyhow!("the thread has failed"))?;
+            saved.with_context(|| format!("the guest says {answer:?}"))
+        })
     }
 
     /// Returns the generation that guests get.
@@ -124,6 +169,21 @@ impl SavedSystem {
     /// Returns the directories of the store and of the running guests, for the command.
     pub fn roots(&self) -> [&Path; 2] {
         [self.systems.root(), &self.run]
+    }
+
+    /// Identifies the file of the shared range, on its file system.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn shared_file(&self) -> Result<(u64, u64)> {
+        let generation = self.generation()?;
+        let ranges = generation.manifest().ranges.iter();
+        let mut shared = ranges.filter(|range| range.kind == SegmentType::Sr);
+        let name = shared.next().and_then(|range| range.file_name());
+        let path = generation.path().join(name.context("no shared range")?);
+        let metadata = path.metadata()?;
+        Ok((metadata.dev(), metadata.ino()))
     }
 
     /// Returns the initial RAM file system of the template.

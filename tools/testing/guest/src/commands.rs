@@ -6,6 +6,7 @@
 //! returns a short text, usually `key=value ...`, or the errno that the kernel gave it.
 
 mod block;
+mod bpf;
 mod content;
 mod files;
 mod kernel_log;
@@ -50,6 +51,7 @@ pub struct Command {
 const TABLE: &[&[Command]] = &[
     &[HELP],
     block::COMMANDS,
+    bpf::COMMANDS,
     content::COMMANDS,
     files::COMMANDS,
     kernel_log::COMMANDS,

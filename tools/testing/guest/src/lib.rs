@@ -18,6 +18,7 @@
 //! To add a command, add a file to `commands/` and a line to the table in `commands.rs`.
 
 pub mod applets;
+mod bpf;
 pub mod commands;
 mod content;
 mod failure;

@@ -13,6 +13,7 @@ use anyhow::anyhow;
 use anyhow::ensure;
 use anyhow::Context as _;
 use anyhow::Result;
+use onecopy_boot::saved::SavedSystem;
 use onecopy_boot::space::MIB;
 use onecopy_boot::Guest;
 use onecopy_system::ResourceOptions;
@@ -41,7 +42,17 @@ fn with_guest(
     resources: ResourceOptions,
     body: impl FnOnce(&mut Guest) -> Result<()>,
 ) -> Result<()> {
-    let mut guest = context.saved()?.ipl(name, resources)?;
+    with_guest_of(context.saved()?, name, resources, body)
+}
+
+/// As [`with_guest`], with a guest of any saved system.
+pub(super) fn with_guest_of(
+    saved: &SavedSystem,
+    name: &str,
+    resources: ResourceOptions,
+    body: impl FnOnce(&mut Guest) -> Result<()>,
+) -> Result<()> {
+    let mut guest = saved.ipl(name, resources)?;
     let result = body(&mut guest).and_then(|()| guest.check(false));
     result.map_err(|error| anyhow!("{error:#}\n{}", guest.last_words()))
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Content of files and devices: `digest`, `open`, `pwrite`, `fsync`, `close`.
+//! Content of files and devices: `digest`, `random`, `open`, `pwrite`, `fsync`, `close`.
 
+use std::fs::File;
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 
 use sha2::Digest;
@@ -22,6 +24,11 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "digest",
         arguments: "FILE r|rd OFFSET LENGTH BLOCK_BYTES",
         run: digest,
+    },
+    Command {
+        name: "random",
+        arguments: "FILE LENGTH",
+        run: random,
     },
     Command {
         name: "open",
@@ -65,6 +72,15 @@ fn digest(_session: &mut Session, arguments: &mut Arguments, _lines: &mut Lines<
         "bytes={bytes} sha256={}",
         hexadecimal(&hasher.finalize())
     ))
+}
+
+/// Writes a file of random bytes, which nobody can have in common or guess.
+fn random(_session: &mut Session, arguments: &mut Arguments, _lines: &mut Lines<'_>) -> Result {
+    let path = arguments.path()?;
+    let length = arguments.number()?;
+    let mut source = File::open("/dev/urandom")?.take(length);
+    let bytes = std::io::copy(&mut source, &mut File::create(path)?)?;
+    Ok(format!("bytes={bytes}"))
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {

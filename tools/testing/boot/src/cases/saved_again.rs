@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Guests that are saved with what they have become.
+
+use anyhow::anyhow;
+use anyhow::ensure;
+use anyhow::Context as _;
+use anyhow::Result;
+use onecopy_boot::saved::SavedSystem;
+use onecopy_boot::space::MIB;
+use onecopy_boot::Guest;
+use onecopy_system::ResourceOptions;
+
+use super::cases;
+use super::ensure_eq;
+use super::saved::with_guest_of;
+use crate::context::Context;
+
+cases! {
+    BuiltInFast:
+        a_guest_can_be_saved_with_its_memory_again_and_again,
+        a_guest_that_has_more_than_its_template_cannot_be_saved;
+}
+
+/// What is kept in the guest's memory.
+const FILE: &str = "/content";
+const BYTES: u64 = 100 * MIB;
+
+/// Returns the digest of the file.
+fn digest(guest: &mut Guest) -> Result<String> {
+    let bytes = BYTES.to_string();
+    let answer = guest.run("digest", &[FILE, "r", "0", &bytes, "1048576"])?;
+    ensure_eq!(answer.value("bytes"), Some(bytes.as_str()));
+    Ok(answer.value("sha256").context("no digest")?.to_owned())
+}
+
+/// Starts a guest, lets `body` use it, and saves it under another name.
+fn save_after(
+    saved: &SavedSystem,
+    name: &str,
+    resources: ResourceOptions,
+    as_system: &str,
+    body: impl FnOnce(&mut Guest) -> Result<()>,
+) -> Result<SavedSystem> {
+    let mut guest = saved.ipl(name, resources)?;
+    let result = body(&mut guest).and_then(|()| saved.save_again(&mut guest, name, as_system));
+    result.map_err(|error| anyhow!("{error:#}\n{}", guest.last_words()))
+}
+
+fn parm(text: &str) -> ResourceOptions {
+    ResourceOptions {
+        parm: Some(text.to_owned()),
+        ..ResourceOptions::default()
+    }
+}
+
+fn a_guest_can_be_saved_with_its_memory_again_and_again(context: &Context) -> Result<()> {
+    let saved = context.saved()?;
+    let mut sum = String::new();
+    let once = save_after(saved, "first", parm("once"), "ONCE", |guest| {
+        guest.run("random", &[FILE, &BYTES.to_string()])?;
+        sum = digest(guest)?;
+        // Programs go on, too.
+        guest.run("spawn-applet", &["held", "hold-memory", "8"])?;
+        Ok(())
+    })?;
+    let twice = save_after(&once, "second", parm("=twice"), "TWICE", |guest| {
+        ensure_eq!(digest(guest)?, sum);
+        let line = guest.read("/proc/cmdline")?;
+        ensure_eq!(line, "twice");
+        Ok(())
+    })?;
+    with_guest_of(&twice, "third", ResourceOptions::default(), |guest| {
+        ensure_eq!(digest(guest)?, sum);
+        ensure_eq!(guest.run("stop", &["held"])?.lines, ["touched=8388608"]);
+        // An identity of its own, and nothing of those before it.
+        ensure_eq!(guest.read("/proc/sys/kernel/hostname")?, "third");
+        ensure_eq!(guest.read("/sys/firmware/ipl/guest")?, "third");
+        let line = guest.read("/proc/cmdline")?;
+        ensure!(
+            line.contains(" savesys=") && !line.contains("once"),
+            "{line}"
+        );
+        ensure!(!guest.exists("/sys/firmware/ipl/parm")?);
+        // Text is that of the first system, in the same file.
+        let files = [saved, &twice].map(|system| system.shared_file());
+        let [first, last] = files;
+        ensure_eq!(first?, last?);
+        ensure_eq!(twice.shared_range("third")?.unshared_bytes(), 0);
+        Ok(())
+    })
+}
+
+fn a_guest_that_has_more_than_its_template_cannot_be_saved(context: &Context) -> Result<()> {
+    let saved = context.saved()?;
+    with_guest_of(saved, "more", ResourceOptions::default(), |guest| {
+        saved.plug_balloon(guest, context.kernel())?;
+        let Err(error) = saved.save_running("more", "MORE") else {
+            anyhow::bail!("it was saved");
+        };
+        let error = format!("{error:#}");
+        ensure!(
+            error.contains("it has more than its template had: balloon0"),
+            "{error}"
+        );
+        // It goes on.
+        ensure_eq!(guest.read("/proc/sys/kernel/hostname")?, "more");
+        Ok(())
+    })
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Who changes the text of a kernel behind its save point: what happens to the text that guests
+//! share, and what if the host protects it.
+
+use anyhow::ensure;
+use anyhow::Result;
+use onecopy_boot::control;
+use onecopy_boot::dcss::errno;
+use onecopy_boot::saved::SavedSystem;
+use onecopy_boot::Guest;
+use onecopy_system::ResourceOptions;
+
+use super::cases;
+use super::ensure_eq;
+use super::saved::with_guest_of;
+use crate::context::Context;
+
+cases! {
+    BuiltInFast:
+        kprobes_take_a_page_of_their_own,
+        function_tracing_takes_pages_of_its_own,
+        tracepoints_take_a_page_of_their_own,
+        bpf_programs_take_a_page_of_their_own,
+        protected_text_stays_and_writers_get_an_error;
+}
+
+const TRACING: &str = "/tracing";
+const WRITTEN: &str = "/sys/kernel/shared_kernel/written_pages";
+
+/// A function that each reading of a file calls.
+const FUNCTION: &str = "vfs_read";
+
+/// Starts a guest with the files of the tracers.
+fn with_tracing(
+    saved: &SavedSystem,
+    name: &str,
+    body: impl FnOnce(&mut Guest) -> Result<()>,
+) -> Result<()> {
+    with_guest_of(saved, name, ResourceOptions::default(), |guest| {
+        guest.run("mount", &["tracefs", "tracefs", TRACING])?;
+        ensure_eq!(guest.read(WRITTEN)?, "0");
+        body(guest)
+    })
+}
+
+/// Writes to a file of the tracers; fails with the errno.
+fn trace(guest: &mut Guest, file: &str, text: &str) -> control::Result {
+    guest.write(&format!("{TRACING}/{file}"), text)
+}
+
+/// Makes sure that the writer was counted, that this guest has pages of its own, and that others do
+/// not.
+fn check_unshared(saved: &SavedSystem, guest: &mut Guest, name: &str) -> Result<()> {
+    let written: u64 = guest.read(WRITTEN)?.parse()?;
+    let unshared = saved.shared_range(name)?.unshared_bytes();
+    ensure!(
+        written > 0 && unshared >= written * 4096,
+        "{written} pages, {unshared} bytes"
+    );
+    with_guest_of(saved, "other", ResourceOptions::default(), |other| {
+        ensure_eq!(other.read(WRITTEN)?, "0");
+        ensure_eq!(saved.shared_range("other")?.unshared_bytes(), 0);
+        Ok(())
+    })
+}
+
+fn kprobes_take_a_page_of_their_own(context: &Context) -> Result<()> {
+    let saved = context.saved()?;
+    with_tracing(saved, "kprobe", |guest| {
+        trace(guest, "kprobe_events", &format!("p:probe {FUNCTION}"))?;
+        trace(guest, "events/kprobes/probe/enable", "1")?;
+        let profile = guest.read(&format!("{TRACING}/kprobe_profile"))?;
+        let hits = profile.split_whitespace().nth(1).unwrap_or_default();
+        ensure!(hits.parse::<u64>()? > 0, "{profile}");
+        check_unshared(saved, guest, "kprobe")
+    })
+}
+
+fn function_tracing_takes_pages_of_its_own(context: &Context) -> Result<()> {
+    let saved = context.saved()?;
+    with_tracing(saved, "ftrace", |guest| {
+        trace(guest, "set_ftrace_filter", FUNCTION)?;
+        trace(guest, "current_tracer", "function")?;
+        // Reading the trace would add to it.
+        trace(guest, "tracing_on", "0")?;
+        let said = guest.read(&format!("{TRACING}/trace"))?;
+        ensure!(said.contains(FUNCTION), "{said}");
+        trace(guest, "current_tracer", "nop")?;
+        check_unshared(saved, guest, "ftrace")
+    })
+}
+
+fn tracepoints_take_a_page_of_their_own(context: &Context) -> Result<()> {
+    let saved = context.saved()?;
+    with_tracing(saved, "events", |guest| {
+        trace(guest, "events/sched/sched_switch/enable", "1")?;
+        guest.run("sleep", &["10"])?;
+        trace(guest, "events/sched/sched_switch/enable", "0")?;
+        let said = guest.read(&format!("{TRACING}/trace"))?;
+        ensure!(said.contains("sched_switch: "), "{said}");
+        check_unshared(saved, guest, "events")
+    })
+}
+
+fn bpf_programs_take_a_page_of_their_own(context: &Context) -> Result<()> {
+    let saved = context.saved()?;
+    with_tracing(saved, "bpf", |guest| {
+        guest.run("bpf-kprobe", &["program", FUNCTION])?;
+        check_unshared(saved, guest, "bpf")?;
+        guest.run("close", &["program"])?;
+        Ok(())
+    })
+}
+
+fn protected_text_stays_and_writers_get_an_error(context: &Context) -> Result<()> {
+    let saved = context.protected()?;
+    with_tracing(saved, "protect", |guest| {
+        ensure_eq!(guest.read("/sys/kernel/shared_kernel/protected")?, "1");
+        let kprobe = format!("p:probe {FUNCTION}");
+        for (file, text) in [
+            ("kprobe_events", kprobe.as_str()),
+            ("current_tracer", "function"),
+            ("events/sched/sched_switch/enable", "1"),
+        ] {
+            ensure_eq!(errno(trace(guest, file, text))?, "EROFS", "{file}");
+        }
+        let bpf = guest.run("bpf-kprobe", &["program", FUNCTION]);
+        ensure_eq!(errno(bpf)?, "EROFS");
+
+        ensure_eq!(guest.read(WRITTEN)?, "0");
+        ensure_eq!(saved.shared_range("protect")?.private_bytes, 0);
+        // All is well with the kernel.
+        guest.run("applet", &["hog", "16"])?;
+        Ok(())
+    })
+}
