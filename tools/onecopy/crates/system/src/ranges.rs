@@ -10,7 +10,8 @@
 //!   the last segment        EW  what the firmware has left there, if that is below 2 GiB
 //! ```
 //!
-//! EW and SR are saved. Addresses are those of RAM: beyond 2 GiB the guest sees it elsewhere.
+//! EW and SR are saved. Addresses are those of RAM: beyond 2 GiB the guest sees it elsewhere, and
+//! nothing is saved there.
 
 use std::fmt;
 
@@ -23,7 +24,7 @@ use serde::Serialize;
 use crate::text;
 
 /// The size of the kernel's part unless something else is said, in bytes; an eighth of the memory
-/// if that is more.
+/// if that is more, up to 2 GiB.
 const KERNEL_BYTES: u64 = 96 << 20;
 
 /// The room that a kernel needs behind its image, in bytes.
@@ -57,6 +58,12 @@ pub enum RangeError {
         needed_bytes: u64,
         /// What it gets.
         found_bytes: u64,
+    },
+    /// Saved memory would be where guests find something else.
+    #[error("The kernel can have at most 2 GiB of the memory, and {} MiB are given", .kernel_bytes >> 20)]
+    High {
+        /// The kernel's part.
+        kernel_bytes: u64,
     },
     /// There is no memory beside the kernel's.
     #[error("A guest of {} MiB is too small: the kernel has {} MiB of it", .memory_bytes >> 20, .kernel_bytes >> 20)]
@@ -124,13 +131,17 @@ pub fn divide(
         return Err(RangeError::Unaligned { memory_bytes });
     }
     let needed_bytes = segments(layout.image_end.saturating_add(KERNEL_ROOM_BYTES));
-    let usual_bytes = needed_bytes.max(KERNEL_BYTES).max(memory_bytes / 8);
+    let usual_bytes = (memory_bytes / 8).min(LOW_BYTES);
+    let usual_bytes = usual_bytes.max(KERNEL_BYTES).max(needed_bytes);
     let kernel_bytes = segments(kernel_bytes.unwrap_or(usual_bytes));
     if kernel_bytes < needed_bytes {
         return Err(RangeError::KernelMemory {
             needed_bytes,
             found_bytes: kernel_bytes,
         });
+    }
+    if kernel_bytes > LOW_BYTES {
+        return Err(RangeError::High { kernel_bytes });
     }
     let firmware_bytes = if memory_bytes <= LOW_BYTES {
         SEGMENT_BYTES
@@ -237,6 +248,10 @@ mod tests {
             shown(4096 * MIB, None).unwrap(),
             "0-FFF EW 1000-17FF SR 1800-1FFFF EW 20000-FFFFF EN"
         );
+        assert_eq!(
+            shown(32768 * MIB, None).unwrap(),
+            "0-FFF EW 1000-17FF SR 1800-7FFFF EW 80000-7FFFFF EN"
+        );
     }
 
     #[test]
@@ -256,6 +271,11 @@ mod tests {
                 96 * MIB,
                 None,
                 "A guest of 96 MiB is too small: the kernel has 96 MiB of it",
+            ),
+            (
+                4096 * MIB,
+                Some(2049 * MIB),
+                "The kernel can have at most 2 GiB of the memory, and 2050 MiB are given",
             ),
         ] {
             assert_eq!(shown(memory, kernel), Err(expected.to_owned()));
