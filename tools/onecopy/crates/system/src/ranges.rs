@@ -12,6 +12,13 @@
 //!
 //! EW and SR are saved. Addresses are those of RAM: beyond 2 GiB the guest sees it elsewhere, and
 //! nothing is saved there.
+//!
+//! This is what [`divide`] does. [`notation`] reads ranges that somebody has chosen instead, and
+//! [`fit()`] makes sure that the kernel can be saved in them.
+
+mod fit;
+pub mod notation;
+mod parameters;
 
 use std::fmt;
 
@@ -21,7 +28,16 @@ use onecopy_format::segment_space::SegmentType;
 use serde::Deserialize;
 use serde::Serialize;
 
+pub use self::fit::fit;
+pub use self::fit::FitError;
+pub use self::notation::NotationError;
+pub use self::notation::Pages;
+pub use self::parameters::keep;
+pub(crate) use self::parameters::parameters;
 use crate::text;
+
+/// The memory of a saved system unless something else is said, in bytes.
+pub const MEMORY_BYTES: u64 = 512 << 20;
 
 /// The size of the kernel's part unless something else is said, in bytes; an eighth of the memory
 /// if that is more, up to 2 GiB.
@@ -29,9 +45,6 @@ const KERNEL_BYTES: u64 = 96 << 20;
 
 /// The room that a kernel needs behind its image, in bytes.
 const KERNEL_ROOM_BYTES: u64 = 32 << 20;
-
-/// The part of the kernel's part that is left to what is not the kernel's, in bytes.
-const SPARE_BYTES: u64 = 8 << 20;
 
 /// Up to this size the end of RAM is where the firmware puts its tables, in bytes: a page or two. As
 /// EN they would cost each guest a large page of its own.
@@ -111,8 +124,11 @@ impl Range {
 impl fmt::Display for Range {
     /// Writes pages in hexadecimal and the type, as z/VM does: `1000-17FF SR`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let last = (self.end / PAGE_BYTES).saturating_sub(1);
-        write!(f, "{:X}-{last:X} {}", self.start / PAGE_BYTES, self.kind)
+        let pages = Pages {
+            start: self.start,
+            end: self.end,
+        };
+        write!(f, "{pages} {}", self.kind)
     }
 }
 
@@ -173,36 +189,8 @@ pub fn divide(
     Ok(ranges)
 }
 
-/// Returns what keeps the kernel's allocations in its part, and the balloon out of it: parameters
-/// of the kernel's command line.
-pub(crate) fn parameters(ranges: &[Range]) -> String {
-    let rest = ranges.iter().find(|range| !range.kind.saved());
-    let kernel_bytes = rest.map_or(0, |range| range.start);
-    let core_bytes = kernel_bytes.saturating_sub(SPARE_BYTES);
-    format!(
-        "kernelcore={}M numa=off cmm.keep={}",
-        core_bytes >> 20,
-        keep(ranges)
-    )
-}
-
-/// Returns the memory that the host cannot take back, because it is in read-only files, as the
-/// balloon's driver wants it.
-pub fn keep(ranges: &[Range]) -> String {
-    let mut kept: Vec<(u64, u64)> = Vec::new();
-    for range in ranges.iter().filter(|range| range.kind.saved()) {
-        match kept.last_mut() {
-            Some((_, end)) if *end == range.start => *end = range.end,
-            _ => kept.push((range.start, range.end)),
-        }
-    }
-    let words = kept
-        .iter()
-        .map(|(start, end)| format!("{start:x}-{:x}", end.saturating_sub(1)));
-    words.collect::<Vec<_>>().join(",")
-}
-
-fn segments(bytes: u64) -> u64 {
+/// Rounds up to whole segments.
+pub(crate) fn segments(bytes: u64) -> u64 {
     bytes
         .checked_next_multiple_of(SEGMENT_BYTES)
         .unwrap_or(u64::MAX - (SEGMENT_BYTES - 1))
@@ -214,9 +202,9 @@ mod tests {
 
     use super::*;
 
-    const MIB: u64 = 1 << 20;
+    pub(super) const MIB: u64 = 1 << 20;
 
-    const LAYOUT: Layout = Layout {
+    pub(super) const LAYOUT: Layout = Layout {
         shared_start: 16 * MIB,
         shared_end: 24 * MIB,
         image_end: 29 * MIB + 77,
@@ -296,10 +284,6 @@ mod tests {
                 ("en0".to_owned(), None),
                 file("ew2", "ew-2.img"),
             ]
-        );
-        assert_eq!(
-            parameters(&ranges),
-            "kernelcore=88M numa=off cmm.keep=0-5ffffff,1fe00000-1fffffff"
         );
     }
 
