@@ -55,6 +55,16 @@ pub enum Error {
     /// The memory cannot be divided.
     #[error(transparent)]
     Ranges(#[from] RangeError),
+    /// The guest may not start from this system.
+    #[error("{}", refused(.name, .guest.as_ref(), .allow))]
+    Restricted {
+        /// The saved system.
+        name: Name,
+        /// The guest, if it has a name already.
+        guest: Option<GuestName>,
+        /// The guests that may.
+        allow: Vec<GuestName>,
+    },
     /// The template did not reach its save point.
     #[error("The template of {name} cannot be saved: {reason}{report}")]
     SavePoint {
@@ -159,5 +169,16 @@ impl Error {
             path,
             source,
         }
+    }
+}
+
+fn refused(name: &Name, guest: Option<&GuestName>, allow: &[GuestName]) -> String {
+    let allow: Vec<&str> = allow.iter().map(GuestName::as_str).collect();
+    let allow = allow.join(", ");
+    match guest {
+        Some(guest) => {
+            format!("Guest {guest} may not start from {name}, which is restricted to: {allow}")
+        }
+        None => format!("{name} is restricted to: {allow}; --as says which of them is started"),
     }
 }

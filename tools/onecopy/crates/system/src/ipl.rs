@@ -40,6 +40,7 @@ use crate::plug::Extra;
 use crate::process::Process;
 use crate::relay::Relay;
 use crate::resources::ResourceOptions;
+use crate::restriction;
 use crate::systems::Generation;
 use crate::systems::Systems;
 use crate::Result;
@@ -89,7 +90,7 @@ pub struct Guest {
 ///
 /// # Errors
 ///
-/// When there is no such system, a file of it is not what was saved, this host is not like the one
+/// When there is no such system or the guest may not start from it, a file of it is not what was saved, this host is not like the one
 /// that saved it, the name is in use, or the guest does not go on. Nothing is left behind.
 pub fn ipl(
     options: &IplOptions,
@@ -99,6 +100,7 @@ pub fn ipl(
 ) -> Result<Guest> {
     let generation = systems.acquire(options.name)?;
     let manifest = generation.manifest();
+    restriction::admit(options.guest.as_ref(), manifest)?;
     let (cpus, segments) = (options.cpus, &options.segments);
     let extra = Extra::new(&manifest.machine, options.memory_bytes, cpus, segments)?;
     let qemu = assume_qemu(options.qemu.as_deref(), manifest);

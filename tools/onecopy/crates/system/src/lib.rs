@@ -36,6 +36,7 @@ mod process;
 pub mod ranges;
 mod relay;
 mod resources;
+mod restriction;
 mod save;
 mod stamp;
 mod systems;

@@ -14,11 +14,17 @@ use sha2::Digest;
 use sha2::Sha256;
 
 use crate::content::hexadecimal;
+use crate::guests::GuestName;
 use crate::ranges::Range;
+use crate::restriction;
 use crate::text;
 
 /// The version of the format that is read and written.
 pub const FORMAT: u32 = 1;
+
+/// The version of a restricted system. Those who know only the first one would let anybody start
+/// from it, and refuse it by its number.
+const FORMAT_RESTRICTED: u32 = 2;
 
 /// Name of the file.
 pub(crate) const FILE: &str = "manifest.toml";
@@ -39,7 +45,7 @@ pub enum ManifestError {
     #[error("it is not understood")]
     Form(#[source] Box<toml::de::Error>),
     /// It is of another version.
-    #[error("it has format {found}, not {FORMAT}: it was saved by another version of onecopy")]
+    #[error("it has format {found}, not {FORMAT} or {FORMAT_RESTRICTED}: it was saved by another version of onecopy")]
     Format {
         /// The version that was found.
         found: u32,
@@ -64,6 +70,12 @@ pub struct Manifest {
     pub generation: u64,
     /// When it was saved, in seconds since 1970.
     pub saved_unix_seconds: u64,
+    /// Whether only some guests may start from it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub restricted: bool,
+    /// Which these are.
+    #[serde(default, with = "text::list", skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<GuestName>,
     /// The machine, which is that of every guest.
     pub machine: Machine,
     /// Whether guests cannot write to the shared range at all.
@@ -143,7 +155,7 @@ impl Manifest {
         }
         let form = |error| ManifestError::Form(Box::new(error));
         let version: Version = toml::from_str(body).map_err(form)?;
-        if version.format != FORMAT {
+        if !(FORMAT..=FORMAT_RESTRICTED).contains(&version.format) {
             let found = version.format;
             return Err(ManifestError::Format { found });
         }
@@ -154,6 +166,10 @@ impl Manifest {
 
     /// Makes sure that what is used without a further check fits together.
     fn check(&self) -> Result<(), &'static str> {
+        restriction::check(self.restricted, &self.allow)?;
+        if self.format != format_of(self.restricted) {
+            return Err("it has the format of a system of another class");
+        }
         let mut at = 0;
         for range in &self.ranges {
             let is_aligned = range.end % SEGMENT_BYTES == 0;
@@ -189,6 +205,20 @@ impl Manifest {
     }
 }
 
+/// Returns the version of the format that a system has.
+pub(crate) fn format_of(restricted: bool) -> u32 {
+    if restricted {
+        FORMAT_RESTRICTED
+    } else {
+        FORMAT
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 /// What every version of the format has.
 #[derive(Debug, Deserialize)]
 struct Version {
@@ -222,6 +252,8 @@ pub(crate) mod tests {
             generation: 3,
             protect: false,
             saved_unix_seconds: 1_800_000_000,
+            restricted: false,
+            allow: Vec::new(),
             machine: Machine {
                 qemu: "10.0.2".to_owned(),
                 board: "pc-q35-10.0".to_owned(),
@@ -277,9 +309,25 @@ pub(crate) mod tests {
     #[test]
     fn another_format_is_refused_by_its_number() {
         let mut manifest = manifest();
-        manifest.format = 2;
+        manifest.format = 3;
         let error = Manifest::parse(&manifest.to_text().unwrap()).unwrap_err();
-        assert!(error.to_string().starts_with("it has format 2, not 1"));
+        assert!(error.to_string().starts_with("it has format 3, not 1 or 2"));
+    }
+
+    #[test]
+    fn a_restricted_system_has_a_format_of_its_own() {
+        let mut manifest = manifest();
+        assert!(!manifest.to_text().unwrap().contains("restricted"));
+        manifest.restricted = true;
+        manifest.allow = vec!["web".parse().unwrap()];
+        let error = Manifest::parse(&manifest.to_text().unwrap()).unwrap_err();
+        let expected = "it has the format of a system of another class";
+        assert_eq!(error.to_string(), expected);
+        manifest.format = format_of(true);
+        let text = manifest.to_text().unwrap();
+        assert_eq!(Manifest::parse(&text).unwrap(), manifest);
+        manifest.allow.clear();
+        assert!(Manifest::parse(&manifest.to_text().unwrap()).is_err());
     }
 
     #[test]

@@ -100,10 +100,12 @@ pub fn save(options: &SaveOptions, systems: &Systems) -> Result<Generation> {
     let machine = run(options, &kernel, &ranges, &command_line, draft.path())?;
     let files = seal(&ranges, draft.path())?;
     let manifest = Manifest {
-        format: manifest::FORMAT,
+        format: manifest::format_of(false),
         name: options.name,
         generation: 0,
         saved_unix_seconds: now(),
+        restricted: false,
+        allow: Vec::new(),
         machine,
         protect: options.protect,
         kernel: SavedKernel {

@@ -38,6 +38,8 @@ const RETRY: Duration = Duration::from_millis(1);
 pub enum Class {
     /// New guests get it.
     Available,
+    /// New guests get it if they are on its list.
+    Restricted,
     /// It stays only for the guests that have it.
     PendingPurge,
 }
@@ -47,6 +49,7 @@ impl Class {
     pub const fn letter(self) -> char {
         match self {
             Self::Available => 'A',
+            Self::Restricted => 'R',
             Self::PendingPurge => 'P',
         }
     }

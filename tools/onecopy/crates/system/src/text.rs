@@ -24,6 +24,38 @@ where
     String::deserialize(from)?.parse().map_err(D::Error::custom)
 }
 
+/// Lists of such values.
+pub(crate) mod list {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::de::Error;
+    use serde::Deserialize;
+    use serde::Deserializer;
+    use serde::Serializer;
+
+    /// Writes a list.
+    pub(crate) fn serialize<T: Display, S: Serializer>(
+        values: &[T],
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(values.iter().map(T::to_string))
+    }
+
+    /// Reads a list.
+    pub(crate) fn deserialize<'a, T, D>(from: D) -> Result<Vec<T>, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'a>,
+    {
+        let words = Vec::<String>::deserialize(from)?;
+        let values = words.iter().map(|word| word.parse());
+        values
+            .collect::<Result<_, _>>()
+            .map_err(|error: T::Err| D::Error::custom(error))
+    }
+}
+
 /// Types of segments.
 pub(crate) mod keyword {
     use onecopy_format::segment_space::SegmentType;

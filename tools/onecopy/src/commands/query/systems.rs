@@ -51,7 +51,7 @@ fn examine(
     records: &[Record],
 ) -> anyhow::Result<ListedSystem> {
     let opened = systems.generation(name, generation)?;
-    let class = systems.class(name, generation)?;
+    let class = systems.class(&opened)?;
     let is_user = |record: &&Record| {
         record.system == name && record.generation == generation && record.store == systems.root()
     };

@@ -16,6 +16,7 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
 use super::Class;
+use super::Generation;
 use super::Systems;
 use crate::error::Error;
 use crate::Result;
@@ -76,19 +77,22 @@ impl Systems {
     /// # Errors
     ///
     /// When the directory cannot be read.
-    pub fn class(&self, name: Name, generation: u64) -> Result<Class> {
-        Ok(if self.current(name)? == Some(generation) {
-            Class::Available
-        } else {
-            Class::PendingPurge
+    pub fn class(&self, generation: &Generation) -> Result<Class> {
+        let manifest = generation.manifest();
+        let is_current = self.current(manifest.name)? == Some(manifest.generation);
+        Ok(match (is_current, manifest.restricted) {
+            (true, false) => Class::Available,
+            (true, true) => Class::Restricted,
+            (false, _) => Class::PendingPurge,
         })
     }
 
     /// The caller has the lock of the name.
     fn remove_unused_locked(&self, name: Name) -> Result<Purged> {
         let mut purged = Purged::default();
+        let current = self.current(name)?;
         for generation in self.generations(name)? {
-            if self.class(name, generation)? == Class::Available {
+            if current == Some(generation) {
                 continue;
             }
             let path = self.generation_directory(name, generation);
@@ -148,7 +152,7 @@ mod tests {
         let used = systems.acquire(name).unwrap();
         let purged = systems.purge(name).unwrap();
         assert_eq!((purged.removed, purged.pending), (vec![1], vec![2]));
-        assert_eq!(systems.class(name, 2).unwrap(), Class::PendingPurge);
+        assert_eq!(systems.class(&used).unwrap(), Class::PendingPurge);
         assert_eq!(systems.names().unwrap(), [name]);
         let error = systems.acquire(name).unwrap_err().to_string();
         assert!(error.ends_with("nothing has been saved there"), "{error}");

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Systems that only some guests may start from: class R.
+//!
+//! This keeps a system from being started under a wrong name. Who can read the store can do what
+//! `ipl` does; that is what permissions of files are for.
+
+use crate::error::Error;
+use crate::guests::GuestName;
+use crate::manifest::Manifest;
+
+/// Makes sure that what is restricted says to whom, and that nothing else does: a list that is not
+/// looked at would be a mistake.
+pub(crate) fn check(restricted: bool, allow: &[GuestName]) -> Result<(), &'static str> {
+    match (restricted, allow.is_empty()) {
+        (true, true) => Err("it is restricted, and has no list of guests that may start"),
+        (false, false) => Err("it is not restricted, and has a list of guests that may start"),
+        _ => Ok(()),
+    }
+}
+
+/// Makes sure that a guest may start from a system. One that gets a name later may not: it is not
+/// known yet which.
+pub(crate) fn admit(guest: Option<&GuestName>, manifest: &Manifest) -> Result<(), Error> {
+    if !manifest.restricted || guest.is_some_and(|guest| manifest.allow.contains(guest)) {
+        return Ok(());
+    }
+    Err(Error::Restricted {
+        name: manifest.name,
+        guest: guest.cloned(),
+        allow: manifest.allow.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::tests::manifest;
+
+    #[test]
+    fn only_guests_on_the_list_are_admitted() {
+        let mut manifest = manifest();
+        let admit = |name: Option<&str>, manifest: &Manifest| {
+            let guest = name.map(|name| name.parse().unwrap());
+            admit(guest.as_ref(), manifest).map_err(|error| error.to_string())
+        };
+        assert_eq!(admit(None, &manifest), Ok(()));
+        assert_eq!(admit(Some("web"), &manifest), Ok(()));
+
+        manifest.restricted = true;
+        manifest.allow = vec!["web".parse().unwrap(), "db".parse().unwrap()];
+        assert_eq!(admit(Some("db"), &manifest), Ok(()));
+        // A name in other letters is another name.
+        assert_eq!(
+            admit(Some("Web"), &manifest).unwrap_err(),
+            "Guest Web may not start from LX73, which is restricted to: web, db"
+        );
+        assert_eq!(
+            admit(None, &manifest).unwrap_err(),
+            "LX73 is restricted to: web, db; --as says which of them is started"
+        );
+    }
+}
