@@ -28,6 +28,7 @@ pub(super) fn run(args: &SavesysArgs, systems: &Systems) -> anyhow::Result<Saved
         initrd: args.initrd.clone(),
         memory_bytes: args.layout.memory,
         kernel_bytes: args.layout.kernel_memory,
+        definition: None,
         append: args.append.clone(),
         protect: false,
         timeout: args.timeout,

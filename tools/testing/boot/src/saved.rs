@@ -101,6 +101,7 @@ impl SavedSystem {
             initrd: Some(self.initrd.clone()),
             memory_bytes: MEMORY_BYTES,
             kernel_bytes: None,
+            definition: None,
             append: Some(append(kernel)),
             extra_args: Vec::new(),
             protect,

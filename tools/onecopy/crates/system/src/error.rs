@@ -13,10 +13,13 @@ use onecopy_machine::QemuError;
 use onecopy_machine::Report;
 use onecopy_store::listed;
 
+use crate::definition::DefinitionError;
 use crate::guests::GuestName;
 use crate::kernel::KernelError;
 use crate::manifest::ManifestError;
 use crate::plug::PlugError;
+use crate::ranges::FitError;
+use crate::ranges::NotationError;
 use crate::ranges::RangeError;
 
 /// A failure of an operation on saved systems or guests.
@@ -55,6 +58,57 @@ pub enum Error {
     /// The memory cannot be divided.
     #[error(transparent)]
     Ranges(#[from] RangeError),
+    /// The memory is not divided by what was given.
+    #[error(transparent)]
+    Notation(#[from] NotationError),
+    /// The kernel cannot be saved in the ranges that were given.
+    #[error(transparent)]
+    Fit(#[from] FitError),
+    /// The kernel cannot be saved in the ranges that were defined.
+    #[error("{name} was defined for another kernel; define it again")]
+    Unfit {
+        /// The saved system.
+        name: Name,
+        /// Why it cannot.
+        source: FitError,
+    },
+    /// What was given does not define a system.
+    #[error("{name} cannot be defined: {reason}")]
+    Undefinable {
+        /// The saved system.
+        name: Name,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file of a skeleton is damaged.
+    #[error("The definition {} cannot be used", .path.display())]
+    Definition {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: DefinitionError,
+    },
+    /// What is to be saved is not what was defined.
+    #[error(
+        "{name} was defined with {differences}; define it again, or leave out what contradicts"
+    )]
+    Contradiction {
+        /// The saved system.
+        name: Name,
+        /// What was defined and what was given, for all that differs.
+        differences: String,
+    },
+    /// It is not known which kernel to save.
+    #[error("Nothing says which kernel {name} has: it was {}; --kernel does", if *.defined { "defined without" } else { "not defined" })]
+    NoKernel {
+        /// The saved system.
+        name: Name,
+        /// Whether it was defined, without a kernel.
+        defined: bool,
+    },
+    /// There is only a skeleton of this name.
+    #[error("{0} was defined but not saved: run savesys")]
+    NotSaved(Name),
     /// The guest may not start from this system.
     #[error("{}", refused(.name, .guest.as_ref(), .allow))]
     Restricted {

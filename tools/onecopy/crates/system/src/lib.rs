@@ -9,11 +9,13 @@
 //!              manifest.toml            what there is, and the machine that it was saved on
 //!              ew-0.img, sr-0.img ...   ranges of memory
 //!              state                    devices, and the few pages of the rest of the memory
+//! ROOT/systems/NAME/definition.toml     the skeleton: what the next save is to be like
 //! ROOT/systems/NAME/current             symbolic link to the generation that new guests get
 //! RUN/guests/GUEST/                     what belongs to a running guest, see [`guests`]
 //! ```
 //!
-//! - [`kernel`] reads what a kernel says of itself, [`ranges`] divides memory for it.
+//! - [`kernel`] reads what a kernel says of itself, [`ranges`] divides memory for it. A
+//!   [`Definition`] keeps that until the system is saved, and who may start from it.
 //! - [`save()`] boots a template, stops it at the save point and publishes what it has become;
 //!   [`save_running()`] does that with a guest.
 //! - [`Systems`] lists, verifies and removes generations. A generation is in use while somebody
@@ -24,6 +26,7 @@
 
 mod content;
 mod control;
+mod definition;
 mod error;
 mod gate;
 pub mod guests;
@@ -45,6 +48,10 @@ mod text;
 pub use self::control::Logoff;
 pub use self::control::RangeUsage;
 pub use self::control::Running;
+pub use self::definition::Definition;
+pub use self::definition::DefinitionError;
+pub use self::definition::Plan;
+pub use self::definition::Wishes;
 pub use self::error::Error;
 pub use self::guests::GuestName;
 pub use self::guests::Guests;

@@ -33,6 +33,7 @@ pub use self::fit::FitError;
 pub use self::notation::NotationError;
 pub use self::notation::Pages;
 pub use self::parameters::keep;
+pub(crate) use self::parameters::kernel_bytes;
 pub(crate) use self::parameters::parameters;
 use crate::text;
 

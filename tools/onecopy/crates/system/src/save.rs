@@ -26,6 +26,7 @@ pub use self::running::save_running;
 pub use self::running::RunningOptions;
 use self::template::Template;
 use crate::content;
+use crate::definition::Definition;
 use crate::error::Error;
 use crate::hardware;
 use crate::kernel::Kernel;
@@ -38,6 +39,7 @@ use crate::manifest::SavedKernel;
 use crate::ranges;
 use crate::ranges::Range;
 use crate::stamp::Stamp;
+use crate::systems::use_up;
 use crate::systems::Generation;
 use crate::systems::Systems;
 use crate::systems::STATE;
@@ -65,6 +67,9 @@ pub struct SaveOptions {
     pub memory_bytes: u64,
     /// The kernel's part of it; see [`ranges::divide`].
     pub kernel_bytes: Option<u64>,
+    /// The skeleton that is saved, see [`crate::Plan`]. It says how memory is divided and who may
+    /// start, and is used up; `None` leaves one that there is.
+    pub definition: Option<Definition>,
     /// More of the kernel command line; it must not keep the kernel from talking.
     pub append: Option<String>,
     /// Keep guests from writing to the shared range; the kernel must be one that can live with it.
@@ -89,7 +94,10 @@ pub fn save(options: &SaveOptions, systems: &Systems) -> Result<Generation> {
         let path = options.kernel.clone();
         return Err(KernelError::Unprotectable { path }.into());
     }
-    let ranges = ranges::divide(&kernel.layout, options.memory_bytes, options.kernel_bytes)?;
+    let ranges = match &options.definition {
+        Some(definition) => definition.ranges_for(&kernel.layout)?,
+        None => ranges::divide(&kernel.layout, options.memory_bytes, options.kernel_bytes)?,
+    };
     let directory = systems.directory(options.name);
     fs::create_dir_all(&directory).map_err(Error::io("create", &directory))?;
     // Makes room: drafts of killed processes, and generations that nobody uses any more.
@@ -99,13 +107,15 @@ pub fn save(options: &SaveOptions, systems: &Systems) -> Result<Generation> {
     let command_line = command_line(options, &ranges);
     let machine = run(options, &kernel, &ranges, &command_line, draft.path())?;
     let files = seal(&ranges, draft.path())?;
+    let definition = options.definition.as_ref();
+    let restricted = definition.is_some_and(|definition| definition.restricted);
     let manifest = Manifest {
-        format: manifest::format_of(false),
+        format: manifest::format_of(restricted),
         name: options.name,
         generation: 0,
         saved_unix_seconds: now(),
-        restricted: false,
-        allow: Vec::new(),
+        restricted,
+        allow: definition.map_or(Vec::new(), |definition| definition.allow.clone()),
         machine,
         protect: options.protect,
         kernel: SavedKernel {
@@ -117,7 +127,7 @@ pub fn save(options: &SaveOptions, systems: &Systems) -> Result<Generation> {
         ranges,
         files,
     };
-    let generation = publish(manifest, &directory, &draft)?;
+    let generation = publish(manifest, &directory, &draft, definition)?;
     systems.remove_unused(options.name)?;
     systems.generation(options.name, generation)
 }
@@ -208,8 +218,13 @@ fn seal(ranges: &[Range], directory: &Path) -> Result<Vec<SavedFile>> {
     names.chain([STATE.to_owned()]).map(seal).collect()
 }
 
-/// Gives the draft its number and makes it current.
-fn publish(mut manifest: Manifest, directory: &Path, draft: &Scratch) -> Result<u64> {
+/// Gives the draft its number and makes it current, in place of the skeleton that it was made of.
+fn publish(
+    mut manifest: Manifest,
+    directory: &Path,
+    draft: &Scratch,
+    skeleton: Option<&Definition>,
+) -> Result<u64> {
     let publisher = Publisher::lock(directory, Form::System)?;
     manifest.generation = publisher.next_generation()?;
     let path = draft.path().join(manifest::FILE);
@@ -226,6 +241,9 @@ fn publish(mut manifest: Manifest, directory: &Path, draft: &Scratch) -> Result<
         .and_then(|stamp| stamp.remember(draft.path()))
         .map_err(Error::io("write", draft.path()))?;
     publisher.publish_directory(draft, manifest.generation)?;
+    if let Some(skeleton) = skeleton {
+        use_up(directory, skeleton)?;
+    }
     Ok(manifest.generation)
 }
 

@@ -4,6 +4,7 @@
 
 mod generation;
 mod removal;
+mod skeleton;
 
 use std::fs;
 use std::io;
@@ -21,6 +22,7 @@ use onecopy_store::CURRENT;
 pub use self::generation::FileCheck;
 pub use self::generation::Generation;
 pub use self::removal::Purged;
+pub(crate) use self::skeleton::use_up;
 use crate::error::Error;
 use crate::Result;
 
@@ -33,9 +35,11 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often it is tried.
 const RETRY: Duration = Duration::from_millis(1);
 
-/// What a generation is to those who want to use it.
+/// What a skeleton or a generation is to those who want to use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
+    /// It was defined and not saved yet.
+    Skeleton,
     /// New guests get it.
     Available,
     /// New guests get it if they are on its list.
@@ -48,6 +52,7 @@ impl Class {
     /// Returns the letter that z/VM uses.
     pub const fn letter(self) -> char {
         match self {
+            Self::Skeleton => 'S',
             Self::Available => 'A',
             Self::Restricted => 'R',
             Self::PendingPurge => 'P',
@@ -72,7 +77,7 @@ impl Systems {
         &self.root
     }
 
-    /// Returns the names of which there is a generation, current or not, in order.
+    /// Returns the names of which there is a skeleton or a generation, current or not, in order.
     ///
     /// # Errors
     ///
@@ -94,7 +99,7 @@ impl Systems {
             }) else {
                 continue;
             };
-            if !self.generations(name)?.is_empty() {
+            if self.is_defined(name) || !self.generations(name)?.is_empty() {
                 names.push(name);
             }
         }
@@ -166,6 +171,9 @@ impl Systems {
 
     /// Returns the error for a name of which there is no current generation.
     pub(crate) fn not_found(&self, name: Name) -> Result<Error> {
+        if self.is_defined(name) {
+            return Ok(Error::NotSaved(name));
+        }
         Ok(Error::NotFound {
             name,
             root: self.root.clone(),

@@ -52,6 +52,7 @@ impl Host {
             initrd: Some(initrd),
             memory_bytes: 256 << 20,
             kernel_bytes: None,
+            definition: None,
             append: None,
             protect: false,
             timeout: TIMEOUT,

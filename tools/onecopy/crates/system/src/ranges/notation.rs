@@ -140,6 +140,26 @@ fn check(
     })
 }
 
+/// Ranges as a string in a file.
+pub(crate) mod string {
+    use serde::de::Error;
+    use serde::Deserialize;
+    use serde::Deserializer;
+    use serde::Serializer;
+
+    use super::Range;
+
+    /// Writes ranges.
+    pub(crate) fn serialize<S: Serializer>(ranges: &[Range], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&super::show(ranges))
+    }
+
+    /// Reads ranges.
+    pub(crate) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Vec<Range>, D::Error> {
+        super::parse(&String::deserialize(from)?).map_err(D::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

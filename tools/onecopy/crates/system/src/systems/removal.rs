@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Removing generations that nobody uses.
+//! Removing generations that nobody uses, and skeletons.
 
 use std::fs;
 use std::fs::File;
@@ -15,6 +15,7 @@ use rustix::fs::flock;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
+use super::skeleton;
 use super::Class;
 use super::Generation;
 use super::Systems;
@@ -32,17 +33,19 @@ pub struct Purged {
     pub removed: Vec<u64>,
     /// Generations that stay until their last guest has ended.
     pub pending: Vec<u64>,
+    /// Whether a skeleton is gone.
+    pub skeleton: bool,
 }
 
 impl Systems {
-    /// Purges a saved system: no new guest gets it, and its generations are removed as soon as
-    /// nobody uses them.
+    /// Purges a saved system: no new guest gets it, its skeleton is removed, and so are its
+    /// generations as soon as nobody uses them.
     ///
     /// # Errors
     ///
     /// When there is no such saved system, or a file cannot be removed.
     pub fn purge(&self, name: Name) -> Result<Purged> {
-        if self.generations(name)?.is_empty() {
+        if !self.is_defined(name) && self.generations(name)?.is_empty() {
             return Err(self.not_found(name)?);
         }
         let directory = self.directory(name);
@@ -54,7 +57,11 @@ impl Systems {
             }
             _ => {}
         }
-        self.remove_unused_locked(name)
+        let skeleton = skeleton::remove(&directory);
+        Ok(Purged {
+            skeleton: skeleton.map_err(Error::io("remove the skeleton in", &directory))?,
+            ..self.remove_unused_locked(name)?
+        })
     }
 
     /// Removes the generations of a name that new guests do not get and nobody uses, and what

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Skeletons: systems that were defined and not saved yet, class S.
+//!
+//! A skeleton is a file beside the generations of its name. It comes, goes and is taken under the
+//! lock of the name, so a save never sees one that another save is using up.
+
+use std::fs;
+use std::fs::File;
+use std::fs::Permissions;
+use std::io;
+use std::io::Read;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::path::PathBuf;
+
+use onecopy_format::segment_space::Name;
+use onecopy_store::Form;
+use onecopy_store::Publisher;
+
+use super::Systems;
+use crate::definition::Definition;
+use crate::definition::DefinitionError;
+use crate::definition::MAX_BYTES;
+use crate::error::Error;
+use crate::Result;
+
+/// Name of the file.
+const FILE: &str = "definition.toml";
+
+/// What files begin with that a killed process may leave; see [`onecopy_store::Scratch`].
+const DRAFT: &str = ".draft-";
+
+impl Systems {
+    /// Makes a definition the skeleton of its name, in place of one that there is, and returns its
+    /// path.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written; the skeleton is then as it was.
+    pub fn define(&self, definition: &Definition) -> Result<PathBuf> {
+        let directory = self.directory(definition.name);
+        let path = directory.join(FILE);
+        let text = definition
+            .to_text()
+            .map_err(|source| damaged(&path, source))?;
+        fs::create_dir_all(&directory).map_err(Error::io("create", &directory))?;
+        let _right = Publisher::lock(&directory, Form::System)?;
+        replace(&directory, &path, &text).map_err(Error::io("write", &path))?;
+        Ok(path)
+    }
+
+    /// Reads the skeleton of a name, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, or is not understood.
+    pub fn definition(&self, name: Name) -> Result<Option<Definition>> {
+        let path = self.skeleton(name);
+        let read = || -> io::Result<String> {
+            let mut text = String::new();
+            File::open(&path)?
+                .take(MAX_BYTES)
+                .read_to_string(&mut text)?;
+            Ok(text)
+        };
+        match read() {
+            Ok(text) => {
+                let definition = Definition::parse(&text, name);
+                definition
+                    .map(Some)
+                    .map_err(|source| damaged(&path, source))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("read", &path)(error)),
+        }
+    }
+
+    /// Reads the skeleton of a name to save it. It stays until that is done; a save that is running
+    /// uses it up before.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, or is not understood.
+    pub fn take_definition(&self, name: Name) -> Result<Option<Definition>> {
+        let directory = self.directory(name);
+        if !directory.exists() {
+            return Ok(None);
+        }
+        let _right = Publisher::lock(&directory, Form::System)?;
+        self.definition(name)
+    }
+
+    /// Returns whether there is a skeleton of a name, perhaps a damaged one.
+    pub fn is_defined(&self, name: Name) -> bool {
+        self.skeleton(name).exists()
+    }
+
+    /// Returns the path of the skeleton of a name.
+    pub fn skeleton(&self, name: Name) -> PathBuf {
+        self.directory(name).join(FILE)
+    }
+}
+
+/// Removes the skeleton that was saved, unless there is another one by now. The caller has the lock
+/// of the name. If we are killed before, the next save has the same skeleton again.
+pub(crate) fn use_up(directory: &Path, saved: &Definition) -> Result<()> {
+    let path = directory.join(FILE);
+    let text = fs::read_to_string(&path).unwrap_or_default();
+    let found = Definition::parse(&text, saved.name);
+    if found.is_ok_and(|found| found == *saved) {
+        remove(directory).map_err(Error::io("remove", &path))?;
+    }
+    Ok(())
+}
+
+/// Removes a skeleton, and says whether there was one. The caller has the lock of the name.
+pub(super) fn remove(directory: &Path) -> io::Result<bool> {
+    match fs::remove_file(directory.join(FILE)) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    File::open(directory)?.sync_all()?;
+    Ok(true)
+}
+
+fn replace(directory: &Path, path: &Path, text: &str) -> io::Result<()> {
+    let mut file = tempfile::Builder::new()
+        .prefix(DRAFT)
+        .permissions(Permissions::from_mode(0o644))
+        .tempfile_in(directory)?;
+    file.as_file_mut().write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    File::open(directory)?.sync_all()
+}
+
+fn damaged(path: &Path, source: DefinitionError) -> Error {
+    Error::Definition {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::definition::tests::definition;
+
+    fn store() -> (tempfile::TempDir, Systems) {
+        let directory = tempfile::tempdir().unwrap();
+        let systems = Systems::open(directory.path().join("store"));
+        (directory, systems)
+    }
+
+    #[test]
+    fn a_skeleton_is_replaced_listed_and_purged() {
+        let (_directory, systems) = store();
+        let mut skeleton = definition();
+        let name = skeleton.name;
+        assert_eq!(systems.take_definition(name).unwrap(), None);
+        for seconds in [1, 2] {
+            skeleton.defined_unix_seconds = seconds;
+            let path = systems.define(&skeleton).unwrap();
+            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o644);
+            assert_eq!(
+                systems.take_definition(name).unwrap().as_ref(),
+                Some(&skeleton)
+            );
+        }
+        assert_eq!(systems.names().unwrap(), [name]);
+        let error = systems.acquire(name).unwrap_err().to_string();
+        assert_eq!(error, "LX73 was defined but not saved: run savesys");
+
+        assert!(systems.purge(name).unwrap().skeleton);
+        assert_eq!(systems.names().unwrap(), []);
+        let error = systems.purge(name).unwrap_err();
+        assert!(matches!(error, Error::NotFound { .. }), "{error}");
+    }
+
+    #[test]
+    fn only_the_skeleton_that_was_saved_is_used_up() {
+        let (_directory, systems) = store();
+        let saved = definition();
+        let directory = systems.directory(saved.name);
+        systems.define(&saved).unwrap();
+        use_up(&directory, &saved).unwrap();
+        assert!(!systems.is_defined(saved.name));
+        // Another save has used it up.
+        use_up(&directory, &saved).unwrap();
+
+        let mut other = definition();
+        other.allow.pop();
+        systems.define(&other).unwrap();
+        use_up(&directory, &saved).unwrap();
+        assert_eq!(systems.definition(saved.name).unwrap(), Some(other));
+        fs::write(systems.skeleton(saved.name), "format = ").unwrap();
+        use_up(&directory, &saved).unwrap();
+        assert!(systems.is_defined(saved.name));
+    }
+
+    #[test]
+    fn damage_is_an_error_with_file_and_place_and_can_be_purged() {
+        let (_directory, systems) = store();
+        let name = definition().name;
+        let path = systems.define(&definition()).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace("true", "yes")).unwrap();
+        let error = systems.take_definition(name).unwrap_err();
+        let expected = format!("The definition {} cannot be used", path.display());
+        assert_eq!(error.to_string(), expected);
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.starts_with("line 6, column 14: "), "{source}");
+        assert_eq!(systems.names().unwrap(), [name]);
+        assert!(systems.purge(name).unwrap().skeleton);
+    }
+
+    #[test]
+    fn what_a_killed_definition_leaves_is_removed_by_the_next() {
+        let (_directory, systems) = store();
+        let name = definition().name;
+        systems.define(&definition()).unwrap();
+        let half = systems.directory(name).join(format!("{DRAFT}killed"));
+        fs::write(&half, "format").unwrap();
+        systems.define(&definition()).unwrap();
+        assert!(!half.exists());
+    }
+}
