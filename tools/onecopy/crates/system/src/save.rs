@@ -127,9 +127,9 @@ pub fn save(options: &SaveOptions, systems: &Systems) -> Result<Generation> {
         ranges,
         files,
     };
-    let generation = publish(manifest, &directory, &draft, definition)?;
+    let generation = publish(manifest, systems, &draft, definition)?;
     systems.remove_unused(options.name)?;
-    systems.generation(options.name, generation)
+    Ok(generation)
 }
 
 /// Runs the template until its state is in `directory`, and returns its machine.
@@ -221,11 +221,12 @@ fn seal(ranges: &[Range], directory: &Path) -> Result<Vec<SavedFile>> {
 /// Gives the draft its number and makes it current, in place of the skeleton that it was made of.
 fn publish(
     mut manifest: Manifest,
-    directory: &Path,
+    systems: &Systems,
     draft: &Scratch,
     skeleton: Option<&Definition>,
-) -> Result<u64> {
-    let publisher = Publisher::lock(directory, Form::System)?;
+) -> Result<Generation> {
+    let directory = systems.directory(manifest.name);
+    let publisher = Publisher::lock(&directory, Form::System)?;
     manifest.generation = publisher.next_generation()?;
     let path = draft.path().join(manifest::FILE);
     let invalid = |source| Error::Manifest {
@@ -242,9 +243,10 @@ fn publish(
         .map_err(Error::io("write", draft.path()))?;
     publisher.publish_directory(draft, manifest.generation)?;
     if let Some(skeleton) = skeleton {
-        use_up(directory, skeleton)?;
+        use_up(&directory, skeleton)?;
     }
-    Ok(manifest.generation)
+    // As soon as we do not have the lock, another save may replace and remove it.
+    systems.generation(manifest.name, manifest.generation)
 }
 
 fn now() -> u64 {
