@@ -2,6 +2,7 @@
 
 //! The command line: what was typed.
 
+mod defsys;
 mod system;
 
 use std::path::PathBuf;
@@ -13,8 +14,8 @@ use onecopy_format::segment_space::Name;
 use onecopy_format::segment_space::SegmentType;
 use onecopy_machine::accel::Choice;
 
+pub(crate) use self::defsys::DefsysArgs;
 pub(crate) use self::system::ConsoleArgs;
-pub(crate) use self::system::DefsysArgs;
 pub(crate) use self::system::IplArgs;
 pub(crate) use self::system::LogoffArgs;
 pub(crate) use self::system::PurgeCommand;

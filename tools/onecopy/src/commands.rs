@@ -44,7 +44,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
     } = &places;
     Ok(match &cli.command {
         Command::Saveseg(args) => Outcome::Saved(saveseg::run(args, store)?),
-        Command::Defsys(args) => Outcome::Defined(defsys::run(args)?),
+        Command::Defsys(args) => Outcome::Defined(Box::new(defsys::run(args, systems)?)),
         Command::Savesys(args) => Outcome::SavedSystem(Box::new(savesys::run(args, systems)?)),
         Command::Ipl(args) if cli.keeper => ipl::keep(args, &places)?,
         Command::Ipl(args) => ipl::run(args, &places)?,

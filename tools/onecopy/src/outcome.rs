@@ -4,7 +4,9 @@
 
 mod boot;
 mod guests;
+mod row;
 mod segments;
+mod skeletons;
 mod systems;
 mod table;
 
@@ -25,7 +27,8 @@ pub(crate) use self::guests::LoggedOff;
 pub(crate) use self::segments::InvalidSpace;
 pub(crate) use self::segments::ListedSpace;
 pub(crate) use self::segments::Segments;
-pub(crate) use self::systems::Defined;
+pub(crate) use self::skeletons::Defined;
+pub(crate) use self::skeletons::ListedSkeleton;
 pub(crate) use self::systems::InvalidSystem;
 pub(crate) use self::systems::ListedSystem;
 pub(crate) use self::systems::PurgedSystem;
@@ -40,7 +43,7 @@ pub(crate) enum Outcome {
     /// `query seg`
     Segments(Segments),
     /// `defsys`
-    Defined(Defined),
+    Defined(Box<Defined>),
     /// `savesys`
     SavedSystem(Box<SavedSystem>),
     /// `query nss`

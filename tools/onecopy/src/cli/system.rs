@@ -12,51 +12,20 @@ use onecopy_format::segment_space::Name;
 use onecopy_machine::accel::Choice;
 use onecopy_system::GuestName;
 
+use super::defsys::LayoutArgs;
 use crate::segments::Wanted;
 use crate::size;
-
-/// Show how memory would be divided for a kernel, in z/VM's words.
-///
-/// Nothing is saved or started. Page numbers are hexadecimal; EW is saved and each guest's own, SR
-/// is saved and shared, EN is not saved.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  onecopy defsys LX73 --kernel vmlinux
-  onecopy defsys LX73 --kernel bzImage --memory 2G --kernel-memory 128M")]
-pub(crate) struct DefsysArgs {
-    /// Name of the saved system: 1 to 8 of A-Z 0-9 _ -
-    pub(crate) name: Name,
-
-    #[command(flatten)]
-    pub(crate) layout: LayoutArgs,
-}
-
-/// The kernel, and how memory is divided for it.
-#[derive(Debug, Args)]
-pub(crate) struct LayoutArgs {
-    /// Kernel with CONFIG_SHARED_KERNEL: a vmlinux, or a bzImage compressed with gzip or zstd
-    #[arg(long, value_name = "FILE")]
-    pub(crate) kernel: PathBuf,
-
-    /// Guest memory, with a unit: K, M, G or T (powers of 1024)
-    #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = size::parse)]
-    pub(crate) memory: u64,
-
-    /// How much of it is the kernel's own, and saved; 96M or an eighth of the memory by default,
-    /// whichever is more
-    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
-    pub(crate) kernel_memory: Option<u64>,
-}
 
 /// Save a kernel as a new generation of a saved system.
 ///
 /// The kernel is booted until it is about to start its first user process; what memory then holds
 /// is saved. Guests that are running keep the generation that they have; guests that are started
-/// later get the new one.
+/// later get the new one. A system that was defined with the verb defsys is saved as it was defined;
+/// options that say something else are refused.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  onecopy savesys LX73 --initrd initrd.img
   onecopy savesys LX73 --kernel bzImage --initrd initrd.img
   onecopy savesys LX73 --kernel vmlinux --memory 1G --append 'init=/bin/sh'")]
 pub(crate) struct SavesysArgs {
@@ -94,9 +63,11 @@ pub(crate) struct SavesysArgs {
 
 /// Start a guest from a saved system.
 ///
+/// A restricted system needs --as with a name that it was defined for.
 /// The command ends as soon as the guest's kernel has its identity: name, random seed, time,
 /// machine-id. The guest runs on; see the verbs query guests, console and logoff. With --foreground
-/// it is connected to standard input and output instead, as with the verb boot.
+/// it is connected to standard input and output instead, as with the verb boot. A restricted system
+/// needs --as, with a name that it was defined with.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -204,7 +175,7 @@ pub(crate) enum PurgeCommand {
     Nss(PurgeNssArgs),
 }
 
-/// Remove a saved system.
+/// Remove a saved system, and what was defined and not saved yet.
 ///
 /// No new guest gets it. What guests are using stays until the last of them has ended (class P).
 #[derive(Debug, Args)]
@@ -218,9 +189,9 @@ pub(crate) struct PurgeNssArgs {
 
 /// Show saved systems.
 ///
-/// Class A is what new guests get, class P stays only until its last guest has ended. Ranges are
-/// page numbers in hexadecimal: EW is saved and each guest's own, SR is saved and shared, EN is not
-/// saved.
+/// Class S was defined and not saved yet, class A is what new guests get, class R is what those on
+/// its list get, and class P stays only until its last guest has ended. Ranges are page numbers in
+/// hexadecimal: EW is saved and each guest's own, SR is saved and shared, EN is not saved.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -2,18 +2,22 @@
 
 //! `onecopy defsys`
 
-use onecopy_system::kernel::Kernel;
-use onecopy_system::ranges;
+use onecopy_system::ranges::notation;
+use onecopy_system::Definition;
+use onecopy_system::Systems;
 
 use crate::cli::DefsysArgs;
 use crate::outcome::Defined;
 
-pub(super) fn run(args: &DefsysArgs) -> anyhow::Result<Defined> {
-    let layout = &args.layout;
-    let kernel = Kernel::read(&layout.kernel)?;
-    Ok(Defined {
-        name: args.name,
-        ranges: ranges::divide(&kernel.layout, layout.memory, layout.kernel_memory)?,
-        memory_bytes: layout.memory,
-    })
+pub(super) fn run(args: &DefsysArgs, systems: &Systems) -> anyhow::Result<Defined> {
+    let ranges = match args.ranges.as_slice() {
+        [] => None,
+        words => Some(notation::parse(&words.join(" "))?),
+    };
+    let allow = args.restricted.then(|| args.allow.clone());
+    let definition = Definition::new(args.name, &args.layout.wishes(), ranges, allow)?;
+    if !args.dry_run {
+        systems.define(&definition)?;
+    }
+    Ok(Defined { definition })
 }

@@ -6,6 +6,7 @@ use std::fs::File;
 
 use anyhow::Context;
 use onecopy_system::save;
+use onecopy_system::Plan;
 use onecopy_system::SaveOptions;
 use onecopy_system::Systems;
 
@@ -17,6 +18,8 @@ pub(super) fn run(args: &SavesysArgs, systems: &Systems) -> anyhow::Result<Saved
     if let Some(path) = &args.initrd {
         File::open(path).with_context(|| format!("Cannot open {}", path.display()))?;
     }
+    let definition = systems.take_definition(args.name)?;
+    let plan = Plan::new(args.name, &args.layout.wishes(), definition)?;
     let qemu = emulator::find(args.qemu.as_deref())?;
     let accel = emulator::choose(args.accel, &qemu);
     let options = SaveOptions {
@@ -24,11 +27,11 @@ pub(super) fn run(args: &SavesysArgs, systems: &Systems) -> anyhow::Result<Saved
         qemu,
         accel,
         cpu: args.cpu.clone(),
-        kernel: args.layout.kernel.clone(),
+        kernel: plan.kernel,
         initrd: args.initrd.clone(),
-        memory_bytes: args.layout.memory,
-        kernel_bytes: args.layout.kernel_memory,
-        definition: None,
+        memory_bytes: plan.memory_bytes,
+        kernel_bytes: plan.kernel_bytes,
+        definition: plan.definition,
         append: args.append.clone(),
         protect: false,
         timeout: args.timeout,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Saved systems: one that was defined, saved or purged, and the list of all.
+//! Saved systems: one that was saved or purged, and the list of all.
 
 use std::io;
 use std::io::Write;
@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use onecopy_format::segment_space::Name;
 use onecopy_system::manifest::Machine;
 use onecopy_system::manifest::Manifest;
+use onecopy_system::ranges::notation;
 use onecopy_system::ranges::Range;
 use onecopy_system::Class;
 use onecopy_system::FileCheck;
@@ -16,18 +17,11 @@ use onecopy_system::Generation;
 use onecopy_system::Purged;
 use serde::Serialize;
 
+use super::row::Row;
+use super::skeletons::ListedSkeleton;
 use super::table;
-use super::table::utc;
 use super::table::write_list;
 use crate::size;
-
-/// How memory would be divided.
-#[derive(Debug)]
-pub(crate) struct Defined {
-    pub(crate) name: Name,
-    pub(crate) ranges: Vec<Range>,
-    pub(crate) memory_bytes: u64,
-}
 
 /// A system that was saved.
 #[derive(Debug)]
@@ -48,6 +42,7 @@ pub(crate) struct PurgedSystem {
 pub(crate) struct SystemList {
     #[serde(rename = "saved_systems")]
     pub(crate) systems: Vec<ListedSystem>,
+    pub(crate) skeletons: Vec<ListedSkeleton>,
     pub(crate) invalid: Vec<InvalidSystem>,
     #[serde(skip)]
     json: bool,
@@ -73,7 +68,7 @@ pub(crate) struct ListedSystem {
 }
 
 #[derive(Debug, Serialize)]
-struct ListedRange {
+pub(super) struct ListedRange {
     pages: String,
     #[serde(flatten)]
     range: Range,
@@ -88,33 +83,26 @@ struct ListedFile {
     check: Option<&'static str>,
 }
 
-/// A generation that cannot be used.
+/// A generation that cannot be used, or a skeleton, which has no number.
 #[derive(Debug, Serialize)]
 pub(crate) struct InvalidSystem {
     #[serde(serialize_with = "table::display")]
     pub(crate) name: Name,
-    pub(crate) generation: u64,
+    pub(crate) generation: Option<u64>,
     pub(crate) error: String,
-}
-
-impl Defined {
-    pub(super) fn render(&self, out: &mut dyn Write) -> io::Result<()> {
-        let ranges = shown(&self.ranges);
-        let memory = self.memory_bytes >> 20;
-        writeln!(out, "DEFSYS {} {ranges} MINSIZE={memory}M", self.name)
-    }
 }
 
 impl SavedSystem {
     pub(super) fn render(&self, out: &mut dyn Write) -> io::Result<()> {
         let manifest = &self.manifest;
+        let class = if manifest.restricted { ", class R" } else { "" };
         writeln!(
             out,
-            "{} generation {}: {}, {}, {}",
+            "{} generation {}{class}: {}, {}, {}",
             manifest.name,
             manifest.generation,
             size::show(manifest.machine.memory_bytes),
-            shown(&manifest.ranges),
+            notation::show(&manifest.ranges),
             self.path.display()
         )
     }
@@ -132,6 +120,9 @@ impl PurgedSystem {
                 self.name
             )?;
         }
+        if self.purged.skeleton {
+            writeln!(out, "{} skeleton: removed", self.name)?;
+        }
         Ok(())
     }
 }
@@ -140,6 +131,7 @@ impl SystemList {
     pub(crate) fn new(json: bool) -> Self {
         Self {
             systems: Vec::new(),
+            skeletons: Vec::new(),
             invalid: Vec::new(),
             json,
         }
@@ -158,7 +150,12 @@ impl SystemList {
                 generation,
                 error,
             } = invalid;
-            writeln!(err, "onecopy: {name} generation {generation}: {error}")?;
+            match generation {
+                Some(generation) => {
+                    writeln!(err, "onecopy: {name} generation {generation}: {error}")?;
+                }
+                None => writeln!(err, "onecopy: {name} skeleton: {error}")?,
+            }
         }
         for (system, file, problem) in self.wrong() {
             let path = system.path.join(&file.name);
@@ -180,15 +177,12 @@ impl SystemList {
     }
 
     fn rows(&self) -> Vec<Vec<String>> {
-        let title = [
-            "NAME", "GEN", "CLASS", "USERS", "MEMORY", "SAVED", "RANGES", "CHECK",
-        ];
-        let checked = self.systems.iter().any(|system| system.check().is_some());
-        let columns = title.len() - usize::from(!checked);
-        let title = title.into_iter().take(columns).map(str::to_owned);
-        let mut rows = vec![title.collect()];
+        let skeletons = self.skeletons.iter().map(ListedSkeleton::row);
+        let mut rows: Vec<Row> = skeletons.collect();
         rows.extend(self.systems.iter().map(ListedSystem::row));
-        rows
+        // What is coming stands before what there is.
+        rows.sort_by_key(|row| (row.name, row.generation));
+        Row::table(&rows)
     }
 }
 
@@ -213,10 +207,7 @@ impl ListedSystem {
             sha256: file.sha256.clone(),
             check: check_of(&file.name),
         });
-        let ranges = manifest.ranges.iter().map(|range| ListedRange {
-            pages: range.to_string(),
-            range: range.clone(),
-        });
+        let ranges = manifest.ranges.iter().map(ListedRange::new);
         Self {
             name: manifest.name,
             generation: manifest.generation,
@@ -241,27 +232,31 @@ impl ListedSystem {
         Some(if intact { INTACT } else { "CORRUPT" })
     }
 
-    fn row(&self) -> Vec<String> {
-        let pages: Vec<&str> = self
-            .ranges
-            .iter()
-            .map(|range| range.pages.as_str())
-            .collect();
-        let mut row = vec![
-            self.name.to_string(),
-            self.generation.to_string(),
-            self.class.to_string(),
-            self.users.len().to_string(),
-            size::show(self.machine.memory_bytes),
-            utc(self.saved_unix_seconds),
-            pages.join(" "),
-        ];
-        row.extend(self.check().map(str::to_owned));
-        row
+    fn row(&self) -> Row {
+        Row {
+            name: self.name,
+            generation: Some(self.generation),
+            class: self.class,
+            users: self.users.len(),
+            memory_bytes: self.machine.memory_bytes,
+            saved_unix_seconds: Some(self.saved_unix_seconds),
+            pages: ListedRange::show(&self.ranges),
+            allow: self.allow.join(","),
+            check: self.check(),
+        }
     }
 }
 
-fn shown(ranges: &[Range]) -> String {
-    let ranges: Vec<String> = ranges.iter().map(Range::to_string).collect();
-    ranges.join(" ")
+impl ListedRange {
+    pub(super) fn new(range: &Range) -> Self {
+        Self {
+            pages: range.to_string(),
+            range: range.clone(),
+        }
+    }
+
+    pub(super) fn show(ranges: &[Self]) -> String {
+        let pages: Vec<&str> = ranges.iter().map(|range| range.pages.as_str()).collect();
+        pages.join(" ")
+    }
 }

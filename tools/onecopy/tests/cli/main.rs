@@ -11,6 +11,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 mod boot;
+mod defsys;
 mod full_disk;
 mod guest;
 mod ipl;
@@ -19,5 +20,6 @@ mod query;
 mod saved;
 mod saveseg;
 mod savesys;
+mod skeleton;
 mod usage;
 mod util;

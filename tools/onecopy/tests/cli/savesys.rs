@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `onecopy defsys`, `savesys`, `query nss` and `purge nss`
+//! `onecopy savesys`, `query nss` and `purge nss`
 
 use std::fs;
 use std::fs::Permissions;
@@ -37,28 +37,12 @@ fn save_tiny(dir: &Dir, action: Action) -> crate::util::Ran {
 }
 
 /// Returns the names in the directory of the saved system.
-fn names(dir: &Dir) -> Vec<String> {
+pub(crate) fn names(dir: &Dir) -> Vec<String> {
     let entries = fs::read_dir(dir.path("store/systems/LX")).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<String> = names.collect();
     names.sort_unstable();
     names
-}
-
-#[test]
-fn ranges_are_shown_without_a_save() {
-    let dir = Dir::new();
-    shared_kernel(&dir, Action::Hang);
-    eqnice!(
-        dir.ok(&["defsys", "lx", "--kernel", "kernel", "--memory", "256M"]),
-        "DEFSYS LX 0-FFF EW 1000-11FF SR 1200-5FFF EW 6000-FDFF EN FE00-FFFF EW MINSIZE=256M\n"
-    );
-    let ran = dir.run(&["defsys", "lx", "--kernel", "kernel", "--memory", "64M"]);
-    assert_eq!(ran.code, Some(1));
-    eqnice!(
-        ran.stderr,
-        "onecopy: A guest of 64 MiB is too small: the kernel has 96 MiB of it\n"
-    );
 }
 
 #[test]

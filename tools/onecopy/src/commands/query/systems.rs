@@ -9,6 +9,7 @@ use onecopy_system::Systems;
 
 use crate::cli::QueryNssArgs;
 use crate::outcome::InvalidSystem;
+use crate::outcome::ListedSkeleton;
 use crate::outcome::ListedSystem;
 use crate::outcome::SystemList;
 
@@ -24,8 +25,10 @@ pub(in crate::commands) fn run(
         None => systems.names()?,
     };
     for name in names {
+        // A skeleton goes after its generation has come: in this order we see one of them.
+        let is_defined = add_skeleton(systems, name, &mut list);
         let generations = systems.generations(name)?;
-        if generations.is_empty() {
+        if generations.is_empty() && !is_defined {
             // The error for a name that was asked for and does not exist says which do.
             systems.acquire(name)?;
         }
@@ -34,13 +37,30 @@ pub(in crate::commands) fn run(
                 Ok(system) => list.systems.push(system),
                 Err(error) => list.invalid.push(InvalidSystem {
                     name,
-                    generation,
+                    generation: Some(generation),
                     error: format!("{error:#}"),
                 }),
             }
         }
     }
     Ok(list)
+}
+
+/// Adds the skeleton of a name, and says whether there is one.
+fn add_skeleton(systems: &Systems, name: Name, list: &mut SystemList) -> bool {
+    match systems.definition(name) {
+        Ok(None) => return false,
+        Ok(Some(definition)) => {
+            let skeleton = ListedSkeleton::new(definition, systems.skeleton(name));
+            list.skeletons.push(skeleton);
+        }
+        Err(error) => list.invalid.push(InvalidSystem {
+            name,
+            generation: None,
+            error: format!("{:#}", anyhow::Error::from(error)),
+        }),
+    }
+    true
 }
 
 fn examine(
