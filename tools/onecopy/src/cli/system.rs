@@ -11,6 +11,7 @@ use onecopy_format::resources;
 use onecopy_format::segment_space::Name;
 use onecopy_machine::accel::Choice;
 use onecopy_system::GuestName;
+use onecopy_system::NicOptions;
 
 use super::defsys::LayoutArgs;
 use crate::segments::Wanted;
@@ -73,6 +74,7 @@ pub(crate) struct SavesysArgs {
 Examples:
   onecopy ipl LX73
   onecopy ipl LX73 --as web --memory 1G --cpus 2 --segment USR
+  onecopy ipl LX73 --nic user --nic bridge,br=br0,mac=52:54:00:12:34:56
   onecopy ipl LX73 --parm 'systemd.unit=rescue.target' --resource role=db --foreground")]
 pub(crate) struct IplArgs {
     /// Name of the saved system
@@ -95,6 +97,12 @@ pub(crate) struct IplArgs {
     /// command line
     #[arg(long = "segment", value_name = "NAME")]
     pub(crate) segments: Vec<Wanted>,
+
+    /// Plug a network card. What it is connected to is said as to -netdev of QEMU, for example
+    /// user or tap,ifname=tap0,script=no; mac=ADDRESS gives it that address instead of a random
+    /// one
+    #[arg(long = "nic", value_name = "NETDEV")]
+    pub(crate) nics: Vec<NicOptions>,
 
     /// Add this to the command line that user space sees; behind =, replace it
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]

@@ -82,6 +82,7 @@ fn options(args: &IplArgs, places: &Places) -> anyhow::Result<IplOptions> {
         memory_bytes: args.memory,
         cpus: args.cpus,
         segments,
+        nics: args.nics.clone(),
         resources: ResourceOptions {
             hostname: args.hostname.clone(),
             machine_id: args.machine_id.clone(),

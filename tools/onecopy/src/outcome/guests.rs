@@ -4,9 +4,11 @@
 
 use std::io;
 use std::io::Write;
+use std::iter;
 
 use onecopy_system::guests::Record;
 use onecopy_system::GuestName;
+use onecopy_system::MacAddress;
 use onecopy_system::RangeUsage;
 use serde::Serialize;
 
@@ -51,6 +53,7 @@ pub(crate) struct ListedGuest {
     state: String,
     memory_bytes: u64,
     cpus: u32,
+    mac_addresses: Vec<MacAddress>,
     ranges: Vec<ListedUsage>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -112,7 +115,7 @@ impl GuestList {
     fn rows(&self) -> Vec<Vec<String>> {
         let title = [
             "GUEST", "SYSTEM", "GEN", "PID", "STATE", "MEMORY", "RANGE", "SHARED", "PRIVATE",
-            "UNSHARED",
+            "UNSHARED", "MAC",
         ];
         let mut rows = vec![title.map(str::to_owned).to_vec()];
         for guest in &self.guests {
@@ -143,6 +146,7 @@ impl ListedGuest {
             },
             memory_bytes: record.memory_bytes,
             cpus: record.cpus,
+            mac_addresses: record.mac_addresses.clone(),
             ranges: usage.into_iter().map(listed).collect(),
             error: None,
         }
@@ -156,9 +160,9 @@ impl ListedGuest {
         }
     }
 
-    /// The first row has the guest and its first range, the others have further ranges.
+    /// The first row has the guest with its first range and address, the others have further ones.
     fn rows(&self) -> Vec<Vec<String>> {
-        let mut left = vec![
+        let left = vec![
             self.name.clone(),
             self.system.clone(),
             self.generation.to_string(),
@@ -167,19 +171,26 @@ impl ListedGuest {
             size::show(self.memory_bytes),
         ];
         let blank = vec![String::new(); left.len()];
-        if self.ranges.is_empty() {
-            return vec![left];
-        }
-        let row = |usage: &ListedUsage| {
-            let mut row = std::mem::replace(&mut left, blank.clone());
-            row.extend([
-                usage.range.clone(),
-                size::show(usage.shared_bytes),
-                size::show(usage.private_bytes),
-                usage.unshared_pages.to_string(),
-            ]);
+        let count = self.ranges.len().max(self.mac_addresses.len()).max(1);
+        let lefts = iter::once(left).chain(iter::repeat(blank));
+        let row = |(index, mut row): (usize, Vec<String>)| {
+            let range = self.ranges.get(index);
+            row.extend(range.map_or_else(Default::default, ListedUsage::cells));
+            let mac = self.mac_addresses.get(index);
+            row.extend(mac.map(MacAddress::to_string));
             row
         };
-        self.ranges.iter().map(row).collect()
+        lefts.take(count).enumerate().map(row).collect()
+    }
+}
+
+impl ListedUsage {
+    fn cells(&self) -> [String; 4] {
+        [
+            self.range.clone(),
+            size::show(self.shared_bytes),
+            size::show(self.private_bytes),
+            self.unshared_pages.to_string(),
+        ]
     }
 }

@@ -16,6 +16,7 @@ mod full_disk;
 mod guest;
 mod ipl;
 mod kill;
+mod nic;
 mod query;
 mod saved;
 mod saveseg;

@@ -44,6 +44,8 @@ fn usage_errors_have_exit_code_2() {
         &["ipl", "../LX"],
         &["ipl", "LX", "--as", "a/b"],
         &["ipl", "LX", "--resource", "KEY=x"],
+        &["ipl", "LX", "--nic", "ifname=tap0"],
+        &["ipl", "LX", "--nic", "user,mac=01:00:00:00:00:01"],
         &["logoff", "a", "--now", "--grace", "1"],
         &["purge", "LX"],
         &["console", ".."],

@@ -20,6 +20,7 @@ use onecopy_system::ranges;
 use onecopy_system::Generation;
 use onecopy_system::Guests;
 use onecopy_system::IplOptions;
+use onecopy_system::NicOptions;
 use onecopy_system::RangeUsage;
 use onecopy_system::ResourceOptions;
 use onecopy_system::Running;
@@ -236,6 +237,20 @@ impl SavedSystem {
     ///
     /// When it does not.
     pub fn ipl(&self, guest: &str, resources: ResourceOptions) -> Result<Guest> {
+        self.ipl_with_nics(guest, resources, Vec::new())
+    }
+
+    /// Starts a guest that has network cards too, and waits until it takes commands.
+    ///
+    /// # Errors
+    ///
+    /// When it does not.
+    pub fn ipl_with_nics(
+        &self,
+        guest: &str,
+        resources: ResourceOptions,
+        nics: Vec<NicOptions>,
+    ) -> Result<Guest> {
         let options = IplOptions {
             name: self.name,
             guest: Some(guest.parse()?),
@@ -244,6 +259,7 @@ impl SavedSystem {
             memory_bytes: None,
             cpus: 1,
             segments: Vec::new(),
+            nics,
             resources,
             extra_args: Vec::new(),
             timeout: TIMEOUT,

@@ -180,6 +180,9 @@ pub enum Error {
     /// The guest cannot have what was asked for beside the saved machine.
     #[error(transparent)]
     Plug(#[from] PlugError),
+    /// The kernel of the host gives no random numbers.
+    #[error("Cannot get random numbers for MAC addresses")]
+    Random(#[source] io::Error),
     /// The guest's resources break a rule.
     #[error("The resources of the guest are not valid: {0}")]
     Resources(ResourceError),

@@ -36,6 +36,9 @@ use crate::guests::GuestName;
 use crate::guests::Guests;
 use crate::guests::Record;
 use crate::hardware;
+use crate::nic;
+use crate::nic::Nic;
+use crate::nic::NicOptions;
 use crate::plug::Extra;
 use crate::process::Process;
 use crate::relay::Relay;
@@ -65,6 +68,8 @@ pub struct IplOptions {
     pub cpus: u32,
     /// Segment spaces, which are plugged.
     pub segments: Vec<SegmentDevice>,
+    /// Network cards, which are plugged behind those.
+    pub nics: Vec<NicOptions>,
     /// The guest's identity.
     pub resources: ResourceOptions,
     /// How long the guest may take to say that it has its identity.
@@ -102,7 +107,15 @@ pub fn ipl(
     let manifest = generation.manifest();
     restriction::admit(options.guest.as_ref(), manifest)?;
     let (cpus, segments) = (options.cpus, &options.segments);
-    let extra = Extra::new(&manifest.machine, options.memory_bytes, cpus, segments)?;
+    let nics = Nic::draw(&options.nics).map_err(Error::Random)?;
+    let extra = Extra::new(
+        &manifest.machine,
+        options.memory_bytes,
+        cpus,
+        segments,
+        &nics,
+    )?;
+    let options = &told(options, &nics);
     let qemu = assume_qemu(options.qemu.as_deref(), manifest);
     let accel = choose_accel(options.accel, manifest, &qemu)?;
     generation.verify()?;
@@ -113,6 +126,7 @@ pub fn ipl(
             .memory_bytes
             .unwrap_or(manifest.machine.memory_bytes),
         cpus,
+        mac_addresses: nics.iter().map(|nic| nic.mac).collect(),
         ..Record::new(
             guest.clone(),
             options.name,
@@ -217,6 +231,13 @@ impl Guest {
         self.record.ready = true;
         self.claim.write(&self.record)
     }
+}
+
+/// Adds to the resources what the guest is told of its network cards.
+fn told(options: &IplOptions, nics: &[Nic<'_>]) -> IplOptions {
+    let mut options = options.clone();
+    options.resources.others.extend(nic::resources(nics));
+    options
 }
 
 /// Returns the machine that waits for the state.

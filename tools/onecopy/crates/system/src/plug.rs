@@ -13,6 +13,8 @@ use serde_json::Value;
 
 use crate::error::Error;
 use crate::manifest;
+use crate::nic::MacAddress;
+use crate::nic::Nic;
 
 /// What Linux adds memory in, in bytes.
 const MEMORY_BLOCK_BYTES: u64 = 128 << 20;
@@ -42,12 +44,15 @@ pub enum PlugError {
         /// How many there can be.
         max_cpus: u32,
     },
-    /// There are too many segment spaces.
-    #[error("A guest of this system has at most {max} segment spaces")]
-    Segments {
+    /// There are too many devices for the ports.
+    #[error("A guest of this system has at most {max} segment spaces and network cards together")]
+    Ports {
         /// How many there can be.
         max: u32,
     },
+    /// Two cards cannot be told from each other.
+    #[error("Two network cards of one guest cannot both have the address {0}")]
+    SameMac(MacAddress),
 }
 
 /// What a guest has beside the saved machine.
@@ -56,6 +61,7 @@ pub(crate) struct Extra<'a> {
     memory_bytes: u64,
     cpus: u32,
     segments: &'a [SegmentDevice],
+    nics: &'a [Nic<'a>],
 }
 
 impl<'a> Extra<'a> {
@@ -65,6 +71,7 @@ impl<'a> Extra<'a> {
         memory_bytes: Option<u64>,
         cpus: u32,
         segments: &'a [SegmentDevice],
+        nics: &'a [Nic<'a>],
     ) -> Result<Self, PlugError> {
         let saved_bytes = saved.memory_bytes;
         let wanted_bytes = memory_bytes.unwrap_or(saved_bytes);
@@ -85,13 +92,15 @@ impl<'a> Extra<'a> {
             return Err(PlugError::Cpus { max_cpus });
         }
         let max = saved.root_ports;
-        if segments.len() as u64 > u64::from(max) {
-            return Err(PlugError::Segments { max });
+        if (segments.len() + nics.len()) as u64 > u64::from(max) {
+            return Err(PlugError::Ports { max });
         }
+        check_addresses(nics)?;
         Ok(Self {
             memory_bytes,
             cpus,
             segments,
+            nics,
         })
     }
 
@@ -105,8 +114,25 @@ impl<'a> Extra<'a> {
         for (index, segment) in self.segments.iter().enumerate() {
             plug_segment(machine, index, segment)?;
         }
+        // The ports before those are the segments'.
+        for (port, nic) in (self.segments.len()..).zip(self.nics) {
+            nic.plug(machine, port)?;
+        }
         Ok(())
     }
+}
+
+fn check_addresses(nics: &[Nic<'_>]) -> Result<(), PlugError> {
+    for (index, nic) in nics.iter().enumerate() {
+        if nics
+            .iter()
+            .skip(index + 1)
+            .any(|other| other.mac == nic.mac)
+        {
+            return Err(PlugError::SameMac(nic.mac));
+        }
+    }
+    Ok(())
 }
 
 fn plug_memory(machine: &mut Machine, size_bytes: u64) -> Result<(), Error> {
@@ -159,7 +185,7 @@ fn plug_segment(machine: &mut Machine, index: usize, segment: &SegmentDevice) ->
     Ok(())
 }
 
-fn object(value: Value) -> Map<String, Value> {
+pub(crate) fn object(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(map) => map,
         _ => Map::new(),
@@ -170,10 +196,20 @@ fn object(value: Value) -> Map<String, Value> {
 mod tests {
     use super::*;
     use crate::manifest::tests::manifest;
+    use crate::nic::NicOptions;
 
     const MIB: u64 = 1 << 20;
 
     fn extra(memory: Option<u64>, cpus: u32, segments: usize) -> Result<(u64, u32), String> {
+        extra_with(memory, cpus, segments, &[])
+    }
+
+    fn extra_with(
+        memory: Option<u64>,
+        cpus: u32,
+        segments: usize,
+        nics: &[&str],
+    ) -> Result<(u64, u32), String> {
         let saved = manifest::Machine {
             memory_bytes: 512 * MIB,
             ..manifest().machine
@@ -184,7 +220,9 @@ mod tests {
             access: onecopy_machine::options::Access::ReadOnly,
         };
         let segments = vec![segment; segments];
-        let extra = Extra::new(&saved, memory, cpus, &segments);
+        let nics: Vec<NicOptions> = nics.iter().map(|nic| nic.parse().unwrap()).collect();
+        let nics = Nic::draw(&nics).unwrap();
+        let extra = Extra::new(&saved, memory, cpus, &segments, &nics);
         extra
             .map(|extra| (extra.memory_bytes, extra.cpus))
             .map_err(|error| error.to_string())
@@ -213,10 +251,25 @@ mod tests {
                 None,
                 1,
                 9,
-                "A guest of this system has at most 8 segment spaces",
+                "A guest of this system has at most 8 segment spaces and network cards together",
             ),
         ] {
             assert_eq!(extra(memory, cpus, segments), Err(expected.to_owned()));
         }
+    }
+
+    #[test]
+    fn network_cards_and_segments_share_the_ports() {
+        assert_eq!(extra_with(None, 1, 6, &["user"; 2]), Ok((0, 1)));
+        let refused = extra_with(None, 1, 7, &["user"; 2]).unwrap_err();
+        assert!(
+            refused.starts_with("A guest of this system has at most 8 "),
+            "{refused}"
+        );
+        let refused = extra_with(None, 1, 0, &["user,mac=02:00:00:00:00:01"; 2]).unwrap_err();
+        assert!(
+            refused.ends_with("both have the address 02:00:00:00:00:01"),
+            "{refused}"
+        );
     }
 }

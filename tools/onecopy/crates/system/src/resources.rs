@@ -119,7 +119,7 @@ impl Fresh {
 }
 
 /// Fills a buffer of at most 256 bytes, for which one call suffices.
-fn random(buffer: &mut [u8]) -> io::Result<()> {
+pub(crate) fn random(buffer: &mut [u8]) -> io::Result<()> {
     let count = getrandom(&mut *buffer, GetRandomFlags::empty())?;
     if count == buffer.len() {
         Ok(())

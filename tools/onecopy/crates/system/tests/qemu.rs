@@ -79,6 +79,7 @@ impl Host {
             memory_bytes: None,
             cpus: 1,
             segments: Vec::new(),
+            nics: Vec::new(),
             resources: ResourceOptions::default(),
             timeout: TIMEOUT,
             extra_args: arguments(extra_args),

@@ -28,6 +28,7 @@ macro_rules! command {
 
 mod hotplug;
 mod migration;
+mod network;
 
 pub use self::hotplug::HotpluggableCpu;
 pub use self::hotplug::QueryHotpluggableCpus;
@@ -37,6 +38,11 @@ pub use self::migration::MigrateIncoming;
 pub use self::migration::MigrateSetCapabilities;
 pub use self::migration::Migration;
 pub use self::migration::QueryMigrate;
+pub use self::network::NetdevAdd;
+pub use self::network::QueryQmpSchema;
+pub use self::network::SchemaEntity;
+pub use self::network::SchemaMember;
+pub use self::network::SchemaVariant;
 
 /// Ends the negotiation that opens a QMP session.
 #[derive(Debug, Clone, Copy, Serialize)]

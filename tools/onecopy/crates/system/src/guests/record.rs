@@ -14,6 +14,7 @@ use serde::Serialize;
 use tempfile::NamedTempFile;
 
 use super::GuestName;
+use crate::nic::MacAddress;
 use crate::process::Process;
 use crate::text;
 
@@ -37,6 +38,9 @@ pub struct Record {
     pub memory_bytes: u64,
     /// Its processors.
     pub cpus: u32,
+    /// The addresses of its network cards, in the order in which they were asked for.
+    #[serde(default)]
+    pub mac_addresses: Vec<MacAddress>,
     /// Whether it has said that it has its identity.
     pub ready: bool,
     /// The process that keeps it.
@@ -61,6 +65,7 @@ impl Record {
             store: store.to_owned(),
             memory_bytes: 0,
             cpus: 1,
+            mac_addresses: Vec::new(),
             ready: false,
             keeper,
             qemu: None,
