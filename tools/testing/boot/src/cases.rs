@@ -17,6 +17,7 @@ mod ext4;
 mod hotplug;
 mod module;
 mod names;
+mod nics;
 mod saved;
 mod saved_again;
 mod saved_text;
@@ -111,6 +112,7 @@ pub(crate) fn all() -> Vec<Case> {
         hotplug::CASES,
         module::CASES,
         names::CASES,
+        nics::CASES,
         saved::CASES,
         saved_again::CASES,
         saved_text::CASES,
