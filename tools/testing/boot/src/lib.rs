@@ -7,6 +7,7 @@
 //! - [`Guest`] is a running one. It is told what to do over a serial line of its own
 //!   ([`control`]), so messages of the kernel never get in between.
 //! - [`balloon`] is what the host and the guest say of a balloon.
+//! - [`saved`] starts guests from a saved system, [`together`] several guests at once.
 //! - [`space`] makes segment spaces, valid ones and, by changing bytes, others.
 //! - [`report`] finds the complaints of a kernel in its log, [`ktap`] the results of KUnit.
 //!
@@ -23,6 +24,7 @@ pub mod program;
 pub mod report;
 pub mod saved;
 pub mod space;
+pub mod together;
 
 pub use self::guest::Guest;
 pub use self::guest::Host;

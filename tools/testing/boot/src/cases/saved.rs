@@ -15,7 +15,11 @@ use anyhow::Context as _;
 use anyhow::Result;
 use onecopy_boot::saved::SavedSystem;
 use onecopy_boot::space::MIB;
+use onecopy_boot::together::start_at_once;
 use onecopy_boot::Guest;
+use onecopy_format::segment_space::SegmentType;
+use onecopy_machine::accounting::Residency;
+use onecopy_machine::accounting::Sizes;
 use onecopy_system::ResourceOptions;
 
 use super::cases;
@@ -27,6 +31,7 @@ cases! {
         a_guest_goes_on_behind_the_save_point_with_its_own_identity,
         guests_of_one_system_have_nothing_secret_in_common,
         text_and_read_only_data_stay_shared,
+        sixteen_guests_started_at_once_have_one_copy_of_the_kernel,
         memory_of_a_guest_from_a_saved_system_comes_back;
 }
 
@@ -126,6 +131,38 @@ fn text_and_read_only_data_stay_shared(context: &Context) -> Result<()> {
         ensure!(shared.shared_bytes > MIB, "nothing of it is there");
         Ok(())
     })
+}
+
+fn sixteen_guests_started_at_once_have_one_copy_of_the_kernel(context: &Context) -> Result<()> {
+    const GUESTS: usize = 16;
+    let saved = context.saved()?;
+    let generation = saved.generation()?;
+    let ranges = generation.manifest().ranges.iter();
+    let mut shared = ranges.filter(|range| range.kind == SegmentType::Sr);
+    let range = shared.next().context("there is no shared range")?;
+    let file = range.file_name().context("it has no file")?;
+
+    let mut guests = start_at_once(GUESTS, |number| {
+        saved.ipl(&format!("together{number}"), ResourceOptions::default())
+    })?;
+    let mut sum = Sizes::default();
+    for guest in &mut guests {
+        guest.check(false)?;
+        let usage = guest.machine().usage()?;
+        let mut blocks = usage.blocks.iter();
+        let block = blocks.find(|block| block.name == range.id());
+        let sizes = block.context("a guest does not map it")?.sizes;
+        ensure_eq!(sizes.anonymous_bytes + sizes.swap_bytes, 0);
+        ensure!(sizes.rss_bytes > MIB, "a guest does not use it: {sizes:?}");
+        sum += sizes;
+    }
+    // Each page counts in full in the one sum, and divided by those who map it in the other.
+    let resident_bytes = Residency::of_file(&generation.path().join(file))?.resident_bytes;
+    ensure!(
+        sum.pss_bytes <= resident_bytes && sum.pss_bytes * GUESTS as u64 / 2 < sum.rss_bytes,
+        "{resident_bytes} bytes of the file are there, and the guests map {sum:?}"
+    );
+    Ok(())
 }
 
 fn memory_of_a_guest_from_a_saved_system_comes_back(context: &Context) -> Result<()> {
