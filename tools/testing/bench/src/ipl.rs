@@ -2,14 +2,14 @@
 
 //! The benchmark of guests that are started from a saved system.
 
+mod clones;
 mod start;
+mod together;
 
-use std::collections::BTreeSet;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::ensure;
-use anyhow::Context;
 use anyhow::Result;
 use onecopy_boot::balloon;
 use onecopy_boot::saved;
@@ -20,6 +20,7 @@ use onecopy_boot::Kernel;
 use onecopy_boot::Options as GuestOptions;
 use onecopy_system::ResourceOptions;
 
+use self::together::Totals;
 use crate::command::Options;
 use crate::host::commit;
 use crate::host::Host;
@@ -35,20 +36,13 @@ const ROUNDS: usize = 7;
 const IDLE: Duration = Duration::from_secs(10);
 const IDLE_ROUNDS: usize = 2;
 
-/// How many guests are compared with each other, and in what.
-const CLONES: usize = 100;
-const SECRETS: [&str; 3] = [
-    "/proc/sys/kernel/random/uuid",
-    "/proc/sys/kernel/random/boot_id",
-    "/sys/firmware/ipl/machine_id",
-];
-
 /// What is used in a guest, and what the host wants of it then, in MiB.
 const TOUCHED_MIB: u64 = 300;
 const SHRINK_MIB: u64 = 256;
 const SHRINK_TIMEOUT: Duration = Duration::from_secs(120);
 
 const COLD: &str = "cold boot";
+const COLD_16: &str = "16 cold boots";
 const BARE: &str = "qemu -S";
 
 /// Measures, prints the table and writes `ipl.json`.
@@ -66,13 +60,27 @@ pub(crate) fn run(options: &Options, check: bool) -> Result<()> {
     let modules = [balloon::CMM.to_owned()];
     let system = SavedSystem::save(directory.path(), &host, kernel, &modules, false)?;
 
-    let times = start::measure(&system, kernel, &host, ROUNDS)?;
-    let (mut idle, mut cold_idle) = (Vec::new(), Vec::new());
-    for _ in 0..IDLE_ROUNDS {
-        idle.push(idle_mib(&mut guest(&system, "idle")?)?);
-        cold_idle.push(idle_mib(&mut cold(&host, kernel)?)?);
-    }
-    let results = vec![
+    let mut results = start_figures(&system, kernel, &host)?;
+    results.extend(memory_figures(&system, kernel, &host)?);
+    results.extend(use_figures(&system, kernel)?);
+    let report = Report {
+        bench: "ipl",
+        commit: commit(),
+        host: Host::examine(&host.qemu, host.accel, &kernel.image())?,
+        results,
+    };
+    let remark = format!(
+        "guests of {} MiB; starts from the command to the first line of user space; {} guests compared",
+        saved::MEMORY_BYTES >> 20,
+        clones::CLONES
+    );
+    report.publish(&paths.output, &remark, check)
+}
+
+/// How long starts take.
+fn start_figures(system: &SavedSystem, kernel: &Kernel, host: &GuestHost) -> Result<Vec<Figure>> {
+    let times = start::measure(system, kernel, host, ROUNDS)?;
+    Ok(vec![
         Figure::against(
             "start",
             "ms",
@@ -87,6 +95,20 @@ pub(crate) fn run(options: &Options, check: bool) -> Result<()> {
             (BARE, &times.bare),
             Bar::RatioAtMost(3.0),
         ),
+    ])
+}
+
+/// What idle guests take of the host's memory: one for itself, and sixteen together.
+fn memory_figures(system: &SavedSystem, kernel: &Kernel, host: &GuestHost) -> Result<Vec<Figure>> {
+    let (mut idle, mut cold_idle) = (Vec::new(), Vec::new());
+    let (mut all, mut cold_all) = (Totals::default(), Totals::default());
+    for _ in 0..IDLE_ROUNDS {
+        idle.push(idle_mib(&mut guest(system, "idle")?)?);
+        cold_idle.push(idle_mib(&mut cold(host, kernel)?)?);
+        all.measure(|number| guest(system, &format!("together{number}")))?;
+        cold_all.measure(|_| cold(host, kernel))?;
+    }
+    Ok(vec![
         Figure::against(
             "unique_mib_idle",
             "MiB",
@@ -94,36 +116,45 @@ pub(crate) fn run(options: &Options, check: bool) -> Result<()> {
             (COLD, &cold_idle),
             Bar::Below(4.0),
         ),
+        Figure::against(
+            "memory_of_16",
+            "MiB",
+            &all.memory,
+            (COLD_16, &cold_all.memory),
+            Bar::RatioAtMost(0.25),
+        ),
+        Figure::against(
+            "processes_of_16",
+            "MiB",
+            &all.process,
+            (COLD_16, &cold_all.process),
+            Bar::RatioAtMost(0.5),
+        ),
+    ])
+}
+
+/// What becomes of guests that are used.
+fn use_figures(system: &SavedSystem, kernel: &Kernel) -> Result<Vec<Figure>> {
+    Ok(vec![
         Figure::worst_of(
             "unshared_pages",
             "pages",
-            &[unshared_pages(&system, kernel)?],
+            &[unshared_pages(system, kernel)?],
             Bar::Zero,
         ),
         Figure::worst_of(
             "returned_after_ipl_percent",
             "%",
-            &[returned_percent(&system, kernel)?],
+            &[returned_percent(system, kernel)?],
             Bar::AtLeast(95.0),
         ),
         Figure::worst_of(
             "clones_distinct",
             "%",
-            &[distinct_percent(&system)?],
+            &[clones::distinct_percent(system)?],
             Bar::AtLeast(100.0),
         ),
-    ];
-    let report = Report {
-        bench: "ipl",
-        commit: commit(),
-        host: Host::examine(&host.qemu, host.accel, &kernel.image())?,
-        results,
-    };
-    let remark = format!(
-        "guests of {} MiB; starts from the command to the first line of user space; {CLONES} guests compared",
-        saved::MEMORY_BYTES >> 20
-    );
-    report.publish(&paths.output, &remark, check)
+    ])
 }
 
 fn guest(system: &SavedSystem, name: &str) -> Result<Guest> {
@@ -188,17 +219,4 @@ fn returned_percent(system: &SavedSystem, kernel: &Kernel) -> Result<f64> {
     let said = guest.machine().report().stderr;
     ensure!(said.is_empty(), "QEMU says: {said}");
     Ok(100.0 * returned as f64 / (SHRINK_MIB << 20) as f64)
-}
-
-/// Returns how many of the values that no two guests may share are different, in percent.
-fn distinct_percent(system: &SavedSystem) -> Result<f64> {
-    let mut seen = BTreeSet::new();
-    for number in 0..CLONES {
-        let mut guest = guest(system, &format!("clone{number}"))?;
-        for file in SECRETS {
-            let value = guest.read(file).with_context(|| file.to_owned())?;
-            seen.insert((file, value));
-        }
-    }
-    Ok(100.0 * seen.len() as f64 / (CLONES * SECRETS.len()) as f64)
 }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The guest as a whole: `sleep`, `time`, `clock`, `drop-caches`, `poweroff`.
+//! The guest as a whole: `sleep`, `time`, `clock`, `getrandom`, `drop-caches`, `poweroff`.
 
 use std::fs;
 use std::thread;
 use std::time::Duration;
 
 use rustix::fs::sync;
+use rustix::rand::getrandom as random_bytes;
+use rustix::rand::GetRandomFlags;
 use rustix::system::reboot;
 use rustix::system::RebootCommand;
 use rustix::time::clock_gettime;
@@ -35,6 +37,11 @@ pub(super) const COMMANDS: &[Command] = &[
         run: clock,
     },
     Command {
+        name: "getrandom",
+        arguments: "",
+        run: getrandom,
+    },
+    Command {
         name: "drop-caches",
         arguments: "",
         run: drop_caches,
@@ -61,6 +68,14 @@ fn time(_session: &mut Session, _arguments: &mut Arguments, _lines: &mut Lines<'
 fn clock(_session: &mut Session, _arguments: &mut Arguments, _lines: &mut Lines<'_>) -> Result {
     let now = clock_gettime(ClockId::Realtime);
     Ok(format!("seconds={}.{:09}", now.tv_sec, now.tv_nsec))
+}
+
+/// Says 16 bytes of getrandom(2), in hexadecimal.
+fn getrandom(_session: &mut Session, _arguments: &mut Arguments, _lines: &mut Lines<'_>) -> Result {
+    let mut bytes = [0; 16];
+    // Up to 256 bytes come in one piece.
+    random_bytes(&mut bytes[..], GetRandomFlags::empty())?;
+    Ok(bytes.map(|byte| format!("{byte:02x}")).concat())
 }
 
 /// Empties the page cache and what the kernel keeps only to be fast.
