@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the first process does: mount, then serve the host until the end.
+//! What the first process does: mount, then serve the host until the end, or go on elsewhere.
 
 use std::env;
 use std::fs;
@@ -25,6 +25,7 @@ use crate::protocol::Reply;
 use crate::protocol::Request;
 use crate::protocol::PREFIX;
 use crate::protocol::READY;
+use crate::switch::Root;
 use crate::Failure;
 
 /// Names the serial line to the host. The kernel passes it on from its command line:
@@ -54,7 +55,12 @@ const MOUNTS: [(&str, &str); 6] = [
 pub fn run() -> ! {
     println!("{FIRST_LINE}");
     mount_all();
-    if let Err(error) = serve() {
+    let command_line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    let ended = match Root::of(&command_line) {
+        Some(root) => root.switch().map(drop),
+        None => serve().map_err(Failure::from),
+    };
+    if let Err(error) = ended {
         eprintln!("onecopy-guest: {error}");
     }
     loop {

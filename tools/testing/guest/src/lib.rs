@@ -7,6 +7,9 @@
 //! has to go on while the next command runs, is done by a second process of the same program
 //! ([`applets`]).
 //!
+//! If the command line names a segment, it makes that its root and executes another program from there
+//! instead ([`switch`]).
+//!
 //! The program is linked statically, so that it also runs from an initramfs or a segment that
 //! holds nothing else:
 //!
@@ -27,5 +30,6 @@ mod measure;
 mod memory;
 mod proc_self;
 pub mod protocol;
+mod switch;
 
 pub use self::failure::Failure;
