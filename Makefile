@@ -20,7 +20,7 @@ CARGO_RUN := cargo run --quiet --release --locked --manifest-path $(CARGO_DIR)/C
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: kernel tools root ## Four guests execute one copy of Debian's programs; both ways, side by side
+demo: kernel tools root ## Four guests execute one copy of Debian's programs; from a saved kernel, booted, and the usual way
 	$(CARGO_RUN) -p onecopy-bench -- demo
 
 check: setup ## Runs every test; the last line is "N passed, N failed"

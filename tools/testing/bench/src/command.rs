@@ -25,7 +25,8 @@ const BAREMETAL: &str = "build/baremetal/release/onecopy-baremetal";
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Boots four guests from one segment, then four from a disk, and compares them.
+    /// Starts four guests of a saved system on one segment, boots four on it and four on a disk, and
+    /// compares them.
     Demo,
     /// Checks with a guest without an operating system what balloon drivers rely on in the device.
     BalloonContract {

@@ -12,7 +12,6 @@ use crate::demo::ROOT_SEGMENT;
 use crate::fleet::Cached;
 use crate::fleet::Fleet;
 use crate::guest::Setup;
-use crate::guest::Way;
 use crate::host::commit;
 use crate::host::Host;
 use crate::image::install_programs;
@@ -27,6 +26,7 @@ use crate::report::Report;
 use crate::sample::growth;
 use crate::sample::mib;
 use crate::sample::struct_page_bytes;
+use crate::way::Way;
 
 /// Measures, prints the table and writes `dcss.json`.
 ///
@@ -45,6 +45,7 @@ pub(crate) fn run(options: &Options, check: bool) -> Result<()> {
         accel,
         paths: &paths,
         image: &image,
+        saved: None,
     })?;
     print_touched(&fleet, image.disk_bytes);
     let mut results = memory_figures(&fleet)?;

@@ -7,15 +7,16 @@ use std::time::Duration;
 use anyhow::ensure;
 use anyhow::Context;
 use anyhow::Result;
+use onecopy_system::RangeUsage;
 
 use crate::guest::Guest;
 use crate::guest::JobResult;
 use crate::guest::Setup;
-use crate::guest::Way;
 use crate::image::drop_unmapped;
 use crate::image::forget_cached;
 use crate::sample::Sample;
 use crate::tree;
+use crate::way::Way;
 
 /// What counts as the image in the host's page cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,12 +31,17 @@ pub(crate) enum Cached {
 /// What was found out about guests that all go the same way.
 #[derive(Debug)]
 pub(crate) struct Fleet {
+    /// How the guests got their kernel and their root.
+    pub(crate) way: Way,
     /// The sample at index `n - 1` was taken when `n` guests had done their job and all ran.
     pub(crate) samples: Vec<Sample>,
     /// Time to the first program of each guest.
     pub(crate) first_program: Vec<Duration>,
     /// Bytes of file data in the page cache of each guest.
     pub(crate) file_cache_bytes: Vec<u64>,
+    /// What each guest has of its saved kernel's text and read-only data; nothing of those that have
+    /// booted.
+    pub(crate) kernels: Vec<RangeUsage>,
     /// What the job printed in all guests alike.
     pub(crate) result: JobResult,
 }
@@ -43,19 +49,19 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// Starts `count` guests, measures, and switches them off.
     ///
-    /// The host's page cache holds nothing of the image when the first one starts.
+    /// The host's page cache holds nothing of the files that they share when the first one starts.
     ///
     /// # Errors
     ///
     /// When a guest fails, has no DAX where it must, has a result of its own, or when something
     /// could not be measured.
     pub(crate) fn run(setup: &Setup<'_>, way: Way, count: usize, cached: Cached) -> Result<Self> {
-        let file = way.file(setup.image);
-        forget_cached(file)?;
+        let files = way.files(setup.image, setup.saved)?;
+        files.iter().try_for_each(|file| forget_cached(file))?;
         let mut guests: Vec<Guest> = Vec::new();
         let mut samples = Vec::new();
         for number in 1..=count {
-            let guest = Guest::boot(setup, way, number)?;
+            let guest = Guest::start(setup, way, number)?;
             println!(
                 "{:>4}: guest {number} has run its first program after {:.2} s and its job",
                 way.label(),
@@ -63,11 +69,13 @@ impl Fleet {
             );
             guests.push(guest);
             if cached == Cached::Mapped {
-                drop_unmapped(file)?;
+                files.iter().try_for_each(|file| drop_unmapped(file))?;
             }
-            samples.push(Sample::take(&mut guests, file)?);
+            samples.push(Sample::take(&mut guests, &files)?);
         }
         let result = check_results(setup, &guests)?;
+        let kernels = guests.iter().filter_map(|guest| guest.kernel(setup));
+        let kernels = kernels.collect::<Result<_>>()?;
         let mut file_cache_bytes = Vec::new();
         for guest in &mut guests {
             file_cache_bytes.push(guest.file_cache_bytes()?);
@@ -78,9 +86,11 @@ impl Fleet {
             guest.power_off()?;
         }
         Ok(Self {
+            way,
             samples,
             first_program,
             file_cache_bytes,
+            kernels,
             result,
         })
     }
@@ -111,7 +121,7 @@ fn check_results(setup: &Setup<'_>, guests: &[Guest]) -> Result<JobResult> {
 fn check_file_cache(way: Way, result: &JobResult, file_cache_bytes: &[u64]) -> Result<()> {
     for bytes in file_cache_bytes {
         ensure!(
-            way == Way::Segment || *bytes >= result.bytes,
+            way.is_dax() || *bytes >= result.bytes,
             "a guest has read {} bytes through its page cache, which holds only {bytes}",
             result.bytes
         );

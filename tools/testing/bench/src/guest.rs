@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A guest of the demo: boots from the image, runs the job, and says what it found.
+//! A guest of the demo: gets its root from the image, runs the job, and says what it found.
 
-use std::path::Path;
+use std::fs::File;
+use std::path::PathBuf;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -10,65 +11,32 @@ use anyhow::bail;
 use anyhow::ensure;
 use anyhow::Context;
 use anyhow::Result;
+use onecopy_boot::saved;
+use onecopy_boot::saved::SavedSystem;
 use onecopy_machine::options::Accel;
 use onecopy_machine::options::Kernel;
 use onecopy_machine::Config;
 use onecopy_machine::Disk;
 use onecopy_machine::Machine;
 use onecopy_machine::Qemu;
+use onecopy_system::IplOptions;
+use onecopy_system::RangeUsage;
+use onecopy_system::ResourceOptions;
 use serde::Deserialize;
 
 use crate::image::Image;
-use crate::image::PROGRAMS;
 use crate::paths::Paths;
 use crate::tree::TreeDigest;
+use crate::way::Way;
 
 /// What each line of `guest/init.sh` to us begins with.
 const PREFIX: &str = "onecopy-demo: ";
 
-/// RAM of a guest.
-const MEMORY_BYTES: u64 = 512 << 20;
+/// RAM of a guest, the same in all ways.
+const MEMORY_BYTES: u64 = saved::MEMORY_BYTES;
 
 /// How long a guest may take for one step, also under TCG on a busy host.
 const TIMEOUT: Duration = Duration::from_secs(300);
-
-/// How a guest gets its root.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// In place, from a segment.
-    Segment,
-    /// Through its page cache, from a virtio disk.
-    Disk,
-}
-
-impl Way {
-    /// Returns a short name for tables.
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            Self::Segment => "dcss",
-            Self::Disk => "blk",
-        }
-    }
-
-    /// Returns the file of the image that the guest uses.
-    pub(crate) fn file(self, image: &Image) -> &Path {
-        match self {
-            Self::Segment => &image.segment.path,
-            Self::Disk => &image.disk,
-        }
-    }
-
-    /// Returns the kernel parameters that make the image the root.
-    fn parameters(self, image: &Image) -> String {
-        match self {
-            Self::Segment => {
-                let name = image.name;
-                format!("dcss.segments={name} root=/dev/dcss/{name} rootflags=dax=always demo.dax")
-            }
-            Self::Disk => "root=/dev/vda".to_owned(),
-        }
-    }
-}
 
 /// What the job prints. Everything follows from the content of the root.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -112,83 +80,140 @@ pub(crate) struct Setup<'a> {
     pub(crate) paths: &'a Paths,
     /// The root.
     pub(crate) image: &'a Image,
+    /// The kernel that guests are started from without a boot.
+    pub(crate) saved: Option<&'a SavedSystem>,
 }
 
 impl Setup<'_> {
-    fn config(&self, way: Way, number: usize) -> Config {
-        let name = format!("{}{number}", way.label());
-        let console_log = self.paths.output.join(format!("{name}.console"));
+    /// Starts a guest; it may not have come far then.
+    fn start(&self, way: Way, name: &str) -> Result<Owner> {
+        if way != Way::Ipl {
+            let machine = Machine::start(&self.config(way, name))?;
+            return Ok(Owner::Machine(Box::new(machine)));
+        }
+        let saved = self.saved.context("there is no saved system")?;
+        let options = IplOptions {
+            segments: vec![self.image.segment.clone()],
+            resources: ResourceOptions {
+                parm: Some(way.parameters(self.image)),
+                ..ResourceOptions::default()
+            },
+            ..saved.options(name)?
+        };
+        let console = File::create(self.console_log(name))?;
+        let guest = saved.start(&options, Some(Box::new(console)))?;
+        Ok(Owner::System(Box::new(guest)))
+    }
+
+    fn console_log(&self, name: &str) -> PathBuf {
+        self.paths.output.join(format!("{name}.console"))
+    }
+
+    fn config(&self, way: Way, name: &str) -> Config {
+        let console_log = self.console_log(name);
         let mut config = Config::new(self.qemu.clone(), self.accel);
-        config.name = name;
+        config.name = name.to_owned();
         config.memory_bytes = MEMORY_BYTES;
         config.console_log = Some(console_log);
         config.kernel = Some(Kernel {
             kernel: self.paths.kernel.image(),
             initrd: None,
             append: format!(
-                "console=ttyS0 quiet panic=-1 rootfstype=erofs ro init=/{PROGRAMS}/init.sh {}",
+                "console=ttyS0 quiet panic=-1 {}",
                 way.parameters(self.image)
             ),
         });
-        match way {
-            Way::Segment => config.segments.push(self.image.segment.clone()),
-            Way::Disk => config.disks.push(Disk {
+        if way.is_dax() {
+            config.segments.push(self.image.segment.clone());
+        } else {
+            config.disks.push(Disk {
                 path: self.image.disk.clone(),
                 read_only: true,
-            }),
+            });
         }
         config
+    }
+}
+
+/// What has the machine of a guest, and ends it.
+#[derive(Debug)]
+enum Owner {
+    /// The guest has booted.
+    Machine(Box<Machine>),
+    /// The guest was started from a saved system.
+    System(Box<onecopy_system::Guest>),
+}
+
+impl Owner {
+    fn machine(&mut self) -> &mut Machine {
+        match self {
+            Self::Machine(machine) => machine,
+            Self::System(guest) => guest.machine(),
+        }
     }
 }
 
 /// A guest that has done its job and waits.
 #[derive(Debug)]
 pub(crate) struct Guest {
-    /// The machine.
-    pub(crate) machine: Machine,
-    /// Time from the start of QEMU to the first line of the first program.
+    owner: Owner,
+    name: String,
+    /// Time from the decision to start it to the first line of the first program.
     pub(crate) first_program: Duration,
     /// What the job has printed.
     pub(crate) result: JobResult,
 }
 
 impl Guest {
-    /// Boots a guest and waits until it has done its job.
+    /// Starts a guest and waits until it has done its job.
     ///
     /// # Errors
     ///
     /// When it does not come so far; also when a root on a segment is not mounted with DAX.
-    pub(crate) fn boot(setup: &Setup<'_>, way: Way, number: usize) -> Result<Self> {
+    pub(crate) fn start(setup: &Setup<'_>, way: Way, number: usize) -> Result<Self> {
         let context = || format!("guest {number} on {}", way.label());
+        let name = format!("{}{number}", way.label());
         let start = Instant::now();
-        let mut machine = Machine::start(&setup.config(way, number)).with_context(context)?;
-        expect(&mut machine, "first-program").with_context(context)?;
+        let mut owner = setup.start(way, &name).with_context(context)?;
+        let machine = owner.machine();
+        expect(machine, "first-program").with_context(context)?;
         let first_program = start.elapsed();
-        let root = expect(&mut machine, "root").with_context(context)?;
+        let root = expect(machine, "root").with_context(context)?;
         // The guest has looked at it too, but this is what all the figures hang on.
         let dax = root.split([' ', ',']).any(|word| word == "dax=always");
-        ensure!(
-            dax == (way == Way::Segment),
-            "{}: root mounted as {root}",
-            context()
-        );
-        let line = expect(&mut machine, "result").with_context(context)?;
+        ensure!(dax == way.is_dax(), "{}: root mounted as {root}", context());
+        let line = expect(machine, "result").with_context(context)?;
         let result = serde_json::from_str(&line)
             .with_context(|| format!("{}: the job printed {line}", context()))?;
-        expect(&mut machine, "idle").with_context(context)?;
+        expect(machine, "idle").with_context(context)?;
         Ok(Self {
-            machine,
+            owner,
+            name,
             first_program,
             result,
         })
+    }
+
+    /// Returns the machine.
+    pub(crate) fn machine(&mut self) -> &mut Machine {
+        self.owner.machine()
+    }
+
+    /// Returns what the guest has of its saved kernel's text and read-only data, if it has such a
+    /// kernel.
+    pub(crate) fn kernel(&self, setup: &Setup<'_>) -> Option<Result<RangeUsage>> {
+        match self.owner {
+            Owner::Machine(_) => None,
+            Owner::System(_) => Some(setup.saved?.shared_range(&self.name)),
+        }
     }
 
     /// Asks the guest how many bytes of the files of its root are in its page cache.
     ///
     /// Asking changes the guest's memory, so it comes after everything else.
     pub(crate) fn file_cache_bytes(&mut self) -> Result<u64> {
-        self.machine.send_line("file-cache")?;
-        let answer = expect(&mut self.machine, "file-cache")?;
+        self.machine().send_line("file-cache")?;
+        let answer = expect(self.machine(), "file-cache")?;
         let bytes = answer
             .split_once(' ')
             .and_then(|(_files, bytes)| bytes.trim().parse().ok());
@@ -197,8 +222,8 @@ impl Guest {
 
     /// Lets the guest switch itself off.
     pub(crate) fn power_off(mut self) -> Result<()> {
-        self.machine.send_line("power-off")?;
-        let outcome = self.machine.wait(TIMEOUT)?;
+        self.machine().send_line("power-off")?;
+        let outcome = self.machine().wait(TIMEOUT)?;
         ensure!(
             outcome.is_clean_shutdown(),
             "the guest did not switch itself off: {outcome}"

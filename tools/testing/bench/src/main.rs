@@ -2,9 +2,10 @@
 
 //! The demo of onecopy and its benchmarks.
 //!
-//! - `demo` ([`demo`]): four guests execute programs from one segment, then four guests from a
-//!   virtio disk; a table puts both ways side by side. The parts: [`image`] makes the segment and
-//!   the disk, [`guest`] and [`fleet`] boot and measure, [`tree`] checks the guests' results.
+//! - `demo` ([`demo`]): four guests of a saved system execute programs from one segment, then four
+//!   that have booted, then four from a virtio disk; a table puts the [`way`]s side by side. The
+//!   parts: [`image`] makes the segment and the disk, [`guest`] and [`fleet`] start and measure,
+//!   [`tree`] checks the guests' results.
 //! - `cmm` ([`cmm`]): how fast memory goes to the host and comes back, against the driver in C and
 //!   against a guest without an operating system ([`limit`]).
 //! - `dcss` ([`dcss`]): what another guest costs, from the same parts, and how many instructions
@@ -29,6 +30,7 @@ mod report;
 mod sample;
 mod table;
 mod tree;
+mod way;
 
 use std::process::ExitCode;
 

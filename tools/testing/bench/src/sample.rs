@@ -3,6 +3,7 @@
 //! What guests cost at one moment.
 
 use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::ensure;
 use anyhow::Context;
@@ -43,22 +44,27 @@ impl Cost {
 pub(crate) struct Sample {
     /// One for each guest, in the order of their start.
     pub(crate) guests: Vec<Cost>,
-    /// Bytes of the image in the host's page cache.
+    /// Bytes of the image in the host's page cache, and of what else the guests share.
     pub(crate) host_cache_bytes: u64,
 }
 
 impl Sample {
-    /// Measures guests that use `image`.
-    pub(crate) fn take(guests: &mut [Guest], image: &Path) -> Result<Self> {
+    /// Measures guests that use `files`, the first of which is the image.
+    pub(crate) fn take(guests: &mut [Guest], files: &[PathBuf]) -> Result<Self> {
+        let image = files.first().context("the guests have no image")?;
         let costs = guests
             .iter_mut()
-            .map(|guest| Ok(Cost::of(&guest.machine.usage()?, image)))
+            .map(|guest| Ok(Cost::of(&guest.machine().usage()?, image)))
             .collect::<Result<_>>()?;
-        let residency = Residency::of_file(image)
-            .with_context(|| format!("cannot measure the page cache of {}", image.display()))?;
+        let mut host_cache_bytes = 0;
+        for file in files {
+            let residency = Residency::of_file(file)
+                .with_context(|| format!("cannot measure the page cache of {}", file.display()))?;
+            host_cache_bytes += residency.resident_bytes;
+        }
         Ok(Self {
             guests: costs,
-            host_cache_bytes: residency.resident_bytes,
+            host_cache_bytes,
         })
     }
 
@@ -69,7 +75,7 @@ impl Sample {
     }
 
     /// Returns what all guests together take of the host: memory that is theirs alone, and the
-    /// image in the page cache.
+    /// files that they share in the page cache.
     pub(crate) fn total_bytes(&self) -> u64 {
         let unique: u64 = self
             .guests

@@ -16,6 +16,7 @@ use anyhow::Result;
 use onecopy_format::segment_space::Name;
 use onecopy_format::segment_space::SegmentType;
 use onecopy_machine::qmp::commands;
+use onecopy_machine::Tee;
 use onecopy_system::ranges;
 use onecopy_system::Generation;
 use onecopy_system::Guests;
@@ -77,14 +78,27 @@ impl SavedSystem {
         modules: &[String],
         protect: bool,
     ) -> Result<Self> {
+        Self::save_with_run([directory, &directory.join("run")], host, kernel, modules)
+    }
+
+    /// Like [`Self::save`], with the running guests in another directory: the second one.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be saved.
+    pub fn save_with_run(
+        [directory, run]: [&Path; 2],
+        host: &Host,
+        kernel: &Kernel,
+        modules: &[String],
+    ) -> Result<Self> {
         let initrd = directory.join("initramfs");
         fs::write(&initrd, archive(host, kernel, modules)?)?;
-        let run = directory.join("run");
         let saved = Self {
             systems: Systems::open(directory.join("store")),
-            guests: Guests::open(&run),
+            guests: Guests::open(run),
             name: Name::new(SYSTEM.as_bytes())?,
-            run,
+            run: run.to_owned(),
             initrd,
             factor: kernel.factor(),
         };
@@ -231,6 +245,42 @@ impl SavedSystem {
         shared.context("there is no shared range")
     }
 
+    /// Returns what to start a guest of that name by: with nothing but the saved machine.
+    ///
+    /// # Errors
+    ///
+    /// When the name is none.
+    pub fn options(&self, guest: &str) -> Result<IplOptions> {
+        Ok(IplOptions {
+            name: self.name,
+            guest: Some(guest.parse()?),
+            qemu: None,
+            accel: None,
+            memory_bytes: None,
+            cpus: 1,
+            segments: Vec::new(),
+            nics: Vec::new(),
+            resources: ResourceOptions::default(),
+            extra_args: Vec::new(),
+            timeout: TIMEOUT,
+        })
+    }
+
+    /// Starts a guest, and waits until its kernel has its identity. What its console says goes to
+    /// `tee` as well.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub fn start(&self, options: &IplOptions, tee: Option<Tee>) -> Result<onecopy_system::Guest> {
+        Ok(onecopy_system::ipl(
+            options,
+            &self.systems,
+            &self.guests,
+            tee,
+        )?)
+    }
+
     /// Starts a guest of that name, and waits until it takes commands.
     ///
     /// # Errors
@@ -252,19 +302,11 @@ impl SavedSystem {
         nics: Vec<NicOptions>,
     ) -> Result<Guest> {
         let options = IplOptions {
-            name: self.name,
-            guest: Some(guest.parse()?),
-            qemu: None,
-            accel: None,
-            memory_bytes: None,
-            cpus: 1,
-            segments: Vec::new(),
             nics,
             resources,
-            extra_args: Vec::new(),
-            timeout: TIMEOUT,
+            ..self.options(guest)?
         };
-        let started = onecopy_system::ipl(&options, &self.systems, &self.guests, None)?;
+        let started = self.start(&options, None)?;
         let control = Control::new(self.running(guest)?.console()?);
         let mut guest = Guest::of(Owner::System(Box::new(started)), control, self.factor);
         wait_for_answer(&mut guest)?;
