@@ -130,8 +130,11 @@ impl Host {
 
     /// Returns the names of the guests that run and are ready.
     pub(crate) fn ready_guests(&self) -> Vec<String> {
-        let table = self.dir.ok(&["query", "guests"]);
-        let rows = table
+        let ran = self.dir.run(&["query", "guests"]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        // A guest that ends just now does not answer, and that is said on standard error.
+        let rows = ran
+            .stdout
             .lines()
             .skip(1)
             .filter(|row| row.contains(" running "));
