@@ -45,7 +45,9 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
     Ok(match &cli.command {
         Command::Saveseg(args) => Outcome::Saved(saveseg::run(args, store)?),
         Command::Defsys(args) => Outcome::Defined(Box::new(defsys::run(args, systems)?)),
-        Command::Savesys(args) => Outcome::SavedSystem(Box::new(savesys::run(args, systems)?)),
+        Command::Savesys(args) => {
+            Outcome::SavedSystem(Box::new(savesys::run(args, systems, guests)?))
+        }
         Command::Ipl(args) if cli.keeper => ipl::keep(args, &places)?,
         Command::Ipl(args) => ipl::run(args, &places)?,
         Command::Console(args) => Outcome::Left(console::run(args, guests)?),

@@ -22,13 +22,14 @@ use crate::size;
 /// The kernel is booted until it is about to start its first user process; what memory then holds
 /// is saved. Guests that are running keep the generation that they have; guests that are started
 /// later get the new one. A system that was defined with the verb defsys is saved as it was defined;
-/// options that say something else are refused.
+/// options that say something else are refused. With --running a guest is saved instead.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   onecopy savesys LX73 --initrd initrd.img
   onecopy savesys LX73 --kernel bzImage --initrd initrd.img
-  onecopy savesys LX73 --kernel vmlinux --memory 1G --append 'init=/bin/sh'")]
+  onecopy savesys LX73 --kernel vmlinux --memory 1G --append 'init=/bin/sh'
+  onecopy savesys WARM --running web")]
 pub(crate) struct SavesysArgs {
     /// Name of the saved system: 1 to 8 of A-Z 0-9 _ -
     pub(crate) name: Name,
@@ -41,9 +42,20 @@ pub(crate) struct SavesysArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) initrd: Option<PathBuf>,
 
-    /// More of the kernel command line; guests must not be quiet, their words are waited for
+    /// More of the kernel command line
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) append: Option<String>,
+
+    /// Make text and read-only data ROM for the guests; their kernels refuse who would change it
+    #[arg(long)]
+    pub(crate) protect: bool,
+
+    /// Save this guest, with its user processes, as soon as it asks for it by writing 1 to
+    /// /sys/kernel/shared_kernel/save; it ends
+    #[arg(long, value_name = "GUEST",
+          conflicts_with_all = ["kernel", "memory", "kernel_memory", "initrd", "append", "protect",
+                                "cpu", "accel"])]
+    pub(crate) running: Option<GuestName>,
 
     /// Processor model; the best that the accelerator offers by default
     #[arg(long, value_name = "MODEL")]
@@ -53,7 +65,8 @@ pub(crate) struct SavesysArgs {
     #[arg(long, value_name = "ACCEL", default_value = "auto")]
     pub(crate) accel: Choice,
 
-    /// Give up when the kernel is not at its save point after this many seconds
+    /// Give up when the kernel is not at its save point, or the running guest has not asked to be
+    /// saved, after this many seconds
     #[arg(long, value_name = "SECS", default_value = "60", value_parser = parse_seconds)]
     pub(crate) timeout: Duration,
 
@@ -64,7 +77,6 @@ pub(crate) struct SavesysArgs {
 
 /// Start a guest from a saved system.
 ///
-/// A restricted system needs --as with a name that it was defined for.
 /// The command ends as soon as the guest's kernel has its identity: name, random seed, time,
 /// machine-id. The guest runs on; see the verbs query guests, console and logoff. With --foreground
 /// it is connected to standard input and output instead, as with the verb boot. A restricted system

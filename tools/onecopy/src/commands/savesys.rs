@@ -6,7 +6,12 @@ use std::fs::File;
 
 use anyhow::Context;
 use onecopy_system::save;
+use onecopy_system::save_running;
+use onecopy_system::Generation;
+use onecopy_system::Guests;
 use onecopy_system::Plan;
+use onecopy_system::Running;
+use onecopy_system::RunningOptions;
 use onecopy_system::SaveOptions;
 use onecopy_system::Systems;
 
@@ -14,7 +19,29 @@ use crate::cli::SavesysArgs;
 use crate::emulator;
 use crate::outcome::SavedSystem;
 
-pub(super) fn run(args: &SavesysArgs, systems: &Systems) -> anyhow::Result<SavedSystem> {
+pub(super) fn run(
+    args: &SavesysArgs,
+    systems: &Systems,
+    guests: &Guests,
+) -> anyhow::Result<SavedSystem> {
+    let generation = match &args.running {
+        Some(guest) => {
+            let options = RunningOptions {
+                name: args.name,
+                qemu: args.qemu.clone(),
+                timeout: args.timeout,
+            };
+            save_running(&options, &Running::find(guests, guest)?, systems)?
+        }
+        None => save_template(args, systems)?,
+    };
+    Ok(SavedSystem {
+        manifest: generation.manifest().clone(),
+        path: generation.path().to_owned(),
+    })
+}
+
+fn save_template(args: &SavesysArgs, systems: &Systems) -> anyhow::Result<Generation> {
     if let Some(path) = &args.initrd {
         File::open(path).with_context(|| format!("Cannot open {}", path.display()))?;
     }
@@ -33,13 +60,9 @@ pub(super) fn run(args: &SavesysArgs, systems: &Systems) -> anyhow::Result<Saved
         kernel_bytes: plan.kernel_bytes,
         definition: plan.definition,
         append: args.append.clone(),
-        protect: false,
+        protect: args.protect,
         timeout: args.timeout,
         extra_args: Vec::new(),
     };
-    let generation = save(&options, systems)?;
-    Ok(SavedSystem {
-        manifest: generation.manifest().clone(),
-        path: generation.path().to_owned(),
-    })
+    Ok(save(&options, systems)?)
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A saved system for tests: the real kernel, and an init of some instructions that echoes lines
-//! and switches the guest off when one begins with `q`.
+//! A saved system for tests: the real kernel, and an init of some instructions.
 
 use std::fs;
 use std::path::Path;
@@ -11,6 +10,7 @@ use onecopy_machine::Qemu;
 use sha2::Digest;
 use sha2::Sha256;
 
+use crate::init;
 use crate::util::processes_with;
 use crate::util::skip;
 use crate::util::wait_until;
@@ -18,33 +18,6 @@ use crate::util::Dir;
 
 /// Where the build directory of a kernel with `CONFIG_SHARED_KERNEL` is said.
 const KERNEL: &str = "ONECOPY_SHARED_KERNEL";
-
-/// An executable that says "ready!", then echoes what it reads.
-#[rustfmt::skip]
-const INIT: [u8; 0x78 + 0x66] = [
-    0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, // 64 bits, little-endian
-    2, 0, 62, 0, 1, 0, 0, 0, 0x78, 0, 0x40, 0, 0, 0, 0, 0,      // executable, entry behind headers
-    64, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,            // program headers at 64
-    0, 0, 0, 0, 64, 0, 56, 0, 1, 0, 0, 0, 0, 0, 0, 0,           // one of 56 bytes
-    1, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,             // load, readable and executable
-    0, 0, 0x40, 0, 0, 0, 0, 0, 0, 0, 0x40, 0, 0, 0, 0, 0,       // at 4 MiB
-    0xde, 0, 0, 0, 0, 0, 0, 0, 0xde, 0, 0, 0, 0, 0, 0, 0,       // the whole file
-    0, 0x10, 0, 0, 0, 0, 0, 0,
-    0x48, 0x83, 0xec, 0x40,                                     // 00 sub rsp, 64
-    0xb8, 1, 0, 0, 0, 0xbf, 1, 0, 0, 0,                         // 04 mov eax, 1; mov edi, 1
-    0x48, 0x8d, 0x35, 0x4a, 0, 0, 0,                            // 0e lea rsi, [text]
-    0xba, 7, 0, 0, 0, 0x0f, 0x05,                               // 15 mov edx, 7; syscall
-    0x31, 0xc0, 0x31, 0xff, 0x48, 0x89, 0xe6,                   // 1c next: read(0, rsp, 64)
-    0xba, 0x40, 0, 0, 0, 0x0f, 0x05,                            // 23
-    0x85, 0xc0, 0x7e, 0xee,                                     // 2a test eax, eax; jle next
-    0x80, 0x3c, 0x24, 0x71, 0x74, 0x13,                         // 2e cmp [rsp], 'q'; je off
-    0x89, 0xc2, 0xb8, 1, 0, 0, 0, 0xbf, 1, 0, 0, 0,             // 34 write(1, rsp, eax)
-    0x48, 0x89, 0xe6, 0x0f, 0x05, 0xeb, 0xd5,                   // 40 jmp next
-    0xb8, 0xa9, 0, 0, 0, 0xbf, 0xad, 0xde, 0xe1, 0xfe,          // 47 off: reboot(magic ...
-    0xbe, 0x69, 0x19, 0x12, 0x28, 0xba, 0xdc, 0xfe, 0x21, 0x43, // 51 ... magic2, POWER_OFF)
-    0x0f, 0x05, 0xeb, 0xbd,                                     // 5b jmp next
-    b'r', b'e', b'a', b'd', b'y', b'!', b'\n',                  // 5f text
-];
 
 /// Returns the kernel, or says why a test does not run.
 pub(crate) fn kernel() -> Option<PathBuf> {
@@ -68,7 +41,8 @@ pub(crate) fn save_arguments<'a>(kernel: &'a Path, initrd: &'a Path) -> Vec<&'a 
 
 /// Writes an initial RAM file system with our init.
 pub(crate) fn initrd(dir: &Dir) -> PathBuf {
-    let mut archive = entry("init", 0o100_755, &INIT);
+    let mut archive = entry("init", 0o100_755, &init::executable());
+    archive.extend(entry("sys", 0o040_755, b""));
     archive.extend(entry("TRAILER!!!", 0, b""));
     dir.file("initrd", archive)
 }

@@ -39,7 +39,7 @@ fn usage_errors_have_exit_code_2() {
         &["defsys", "LX", "0-FFF", "EW", "--kernel-memory", "96M"],
         &["savesys", "a/b", "--kernel", "x"],
         &["savesys", "LX", "--kernel", "x", "--timeout", "0"],
-        &["savesys", "LX", "--kernel", "x", "--protect"],
+        &["savesys", "LX", "--kernel", "x", "--secret"],
         &["ipl"],
         &["ipl", "../LX"],
         &["ipl", "LX", "--as", "a/b"],

@@ -78,19 +78,31 @@ impl SavedSystem {
         modules: &[String],
         protect: bool,
     ) -> Result<Self> {
-        Self::save_with_run([directory, &directory.join("run")], host, kernel, modules)
+        let run = directory.join("run");
+        Self::make([directory, &run], host, kernel, modules, protect)
     }
 
-    /// Like [`Self::save`], with the running guests in another directory: the second one.
+    /// Like [`Self::save`] without protection, with the running guests in another directory: the
+    /// second one.
     ///
     /// # Errors
     ///
     /// When it cannot be saved.
     pub fn save_with_run(
+        directories: [&Path; 2],
+        host: &Host,
+        kernel: &Kernel,
+        modules: &[String],
+    ) -> Result<Self> {
+        Self::make(directories, host, kernel, modules, false)
+    }
+
+    fn make(
         [directory, run]: [&Path; 2],
         host: &Host,
         kernel: &Kernel,
         modules: &[String],
+        protect: bool,
     ) -> Result<Self> {
         let initrd = directory.join("initramfs");
         fs::write(&initrd, archive(host, kernel, modules)?)?;

@@ -22,9 +22,9 @@ use crate::text;
 /// The version of the format that is read and written.
 pub const FORMAT: u32 = 1;
 
-/// The version of a restricted system. Those who know only the first one would let anybody start
-/// from it, and refuse it by its number.
-const FORMAT_RESTRICTED: u32 = 2;
+/// The version of a restricted or protected system. Those who know only the first one would let
+/// anybody start from it, or write to it, and refuse it by its number.
+const FORMAT_LIMITED: u32 = 2;
 
 /// Name of the file.
 pub(crate) const FILE: &str = "manifest.toml";
@@ -45,7 +45,7 @@ pub enum ManifestError {
     #[error("it is not understood")]
     Form(#[source] Box<toml::de::Error>),
     /// It is of another version.
-    #[error("it has format {found}, not {FORMAT} or {FORMAT_RESTRICTED}: it was saved by another version of onecopy")]
+    #[error("it has format {found}, not {FORMAT} or {FORMAT_LIMITED}: it was saved by another version of onecopy")]
     Format {
         /// The version that was found.
         found: u32,
@@ -76,11 +76,11 @@ pub struct Manifest {
     /// Which these are.
     #[serde(default, with = "text::list", skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<GuestName>,
+    /// Whether guests cannot write to the shared range at all.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub protect: bool,
     /// The machine, which is that of every guest.
     pub machine: Machine,
-    /// Whether guests cannot write to the shared range at all.
-    #[serde(default)]
-    pub protect: bool,
     /// The kernel.
     pub kernel: SavedKernel,
     /// The ranges of memory, in ascending order and without gaps.
@@ -155,7 +155,7 @@ impl Manifest {
         }
         let form = |error| ManifestError::Form(Box::new(error));
         let version: Version = toml::from_str(body).map_err(form)?;
-        if !(FORMAT..=FORMAT_RESTRICTED).contains(&version.format) {
+        if !(FORMAT..=FORMAT_LIMITED).contains(&version.format) {
             let found = version.format;
             return Err(ManifestError::Format { found });
         }
@@ -167,7 +167,7 @@ impl Manifest {
     /// Makes sure that what is used without a further check fits together.
     fn check(&self) -> Result<(), &'static str> {
         restriction::check(self.restricted, &self.allow)?;
-        if self.format != format_of(self.restricted) {
+        if self.format != format_of(self.restricted, self.protect) {
             return Err("it has the format of a system of another class");
         }
         let mut at = 0;
@@ -206,9 +206,9 @@ impl Manifest {
 }
 
 /// Returns the version of the format that a system has.
-pub(crate) fn format_of(restricted: bool) -> u32 {
-    if restricted {
-        FORMAT_RESTRICTED
+pub(crate) fn format_of(restricted: bool, protect: bool) -> u32 {
+    if restricted || protect {
+        FORMAT_LIMITED
     } else {
         FORMAT
     }
@@ -315,7 +315,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_restricted_system_has_a_format_of_its_own() {
+    fn a_limited_system_has_a_format_of_its_own() {
         let mut manifest = manifest();
         assert!(!manifest.to_text().unwrap().contains("restricted"));
         manifest.restricted = true;
@@ -323,7 +323,7 @@ pub(crate) mod tests {
         let error = Manifest::parse(&manifest.to_text().unwrap()).unwrap_err();
         let expected = "it has the format of a system of another class";
         assert_eq!(error.to_string(), expected);
-        manifest.format = format_of(true);
+        manifest.format = format_of(true, false);
         let text = manifest.to_text().unwrap();
         assert_eq!(Manifest::parse(&text).unwrap(), manifest);
         manifest.allow.clear();

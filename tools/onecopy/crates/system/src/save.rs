@@ -110,7 +110,7 @@ pub fn save(options: &SaveOptions, systems: &Systems) -> Result<Generation> {
     let definition = options.definition.as_ref();
     let restricted = definition.is_some_and(|definition| definition.restricted);
     let manifest = Manifest {
-        format: manifest::format_of(restricted),
+        format: manifest::format_of(restricted, options.protect),
         name: options.name,
         generation: 0,
         saved_unix_seconds: now(),

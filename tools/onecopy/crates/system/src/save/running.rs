@@ -97,10 +97,10 @@ pub fn save_running(
         files,
         ..source.manifest().clone()
     };
-    let generation = publish(manifest, &directory, &draft)?;
+    let generation = publish(manifest, systems, &draft, None)?;
     systems.remove_unused(options.name)?;
     running.quit()?;
-    systems.generation(options.name, generation)
+    Ok(generation)
 }
 
 /// Waits until the guest's kernel waits for us.

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `onecopy savesys --running` and `--protect`.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::process::Stdio;
+
+use crate::guest;
+use crate::guest::Action;
+use crate::saved;
+use crate::saved::Host;
+use crate::util::eqnice;
+use crate::util::Dir;
+
+/// Says something on the console of a guest.
+fn say(host: &Host, guest: &str, text: &str) {
+    let mut command = host.dir.command(&["console", guest]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_running_guest_becomes_a_system_of_its_own() {
+    let Some(host) = Host::new() else { return };
+    let dir = &host.dir;
+    dir.ok(&["ipl", "LX", "--as", "web"]);
+    // The guest asks first, and waits.
+    say(&host, "web", "save\n");
+    let said = dir.ok(&["savesys", "WARM", "--running", "web"]);
+    assert!(said.starts_with("WARM generation 1: 512 MiB, "), "{said}");
+    assert!(host.ready_guests().is_empty());
+    host.wait_for_silence();
+
+    eqnice!(
+        dir.ok(&["ipl", "WARM", "--as", "again"]),
+        "again: started from WARM generation 1\n"
+    );
+    assert_eq!(host.ready_guests(), ["again"]);
+    let [old, new] = ["LX", "WARM"].map(|name| {
+        let path = dir.path("store/systems").join(name).join("1/sr-0.img");
+        fs::metadata(path).unwrap().ino()
+    });
+    assert_eq!(old, new, "text is there once");
+    let checked = dir.ok(&["query", "nss", "--verify"]);
+    assert!(!checked.contains("CORRUPT"), "{checked}");
+}
+
+#[test]
+fn a_guest_that_does_not_ask_or_has_more_is_not_saved() {
+    let Some(host) = Host::new() else { return };
+    let dir = &host.dir;
+    dir.ok(&["ipl", "LX", "--as", "web"]);
+    dir.ok(&["ipl", "LX", "--as", "large", "--memory", "640M"]);
+    for (guest, expected) in [
+        (
+            "web",
+            "onecopy: Guest web cannot be saved: it did not ask for it within 1 s; write 1 to \
+             /sys/kernel/shared_kernel/save in the guest\n",
+        ),
+        (
+            "large",
+            "onecopy: Guest large cannot be saved: it has more than its template had: dimm0\n",
+        ),
+        (
+            "none",
+            "onecopy: There is no guest none; there are: large, web\n",
+        ),
+    ] {
+        let ran = dir.run(&["savesys", "WARM", "--running", guest, "--timeout", "1"]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
+        eqnice!(ran.stderr, expected);
+    }
+    assert_eq!(host.ready_guests(), ["large", "web"]);
+    assert!(!dir.path("store/systems/WARM/current").exists());
+}
+
+#[test]
+fn a_running_guest_has_its_kernel_already() {
+    let ran = Dir::new().run(&["savesys", "LX", "--running", "web", "--kernel", "k"]);
+    assert_eq!(ran.code, Some(2));
+    assert!(
+        ran.stderr
+            .contains("'--running <GUEST>' cannot be used with"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn only_kernels_that_can_live_with_it_are_protected() {
+    let dir = Dir::new();
+    guest::shared_kernel(&dir, Action::Hang);
+    let ran = dir.run(&[
+        "savesys",
+        "LX",
+        "--kernel",
+        "kernel",
+        "--accel",
+        "tcg",
+        "--protect",
+    ]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
+    eqnice!(
+        ran.stderr,
+        "onecopy: The kernel kernel cannot be protected: it changes its text where it cannot fail; \
+         build it without CONFIG_JUMP_LABEL, CONFIG_PREEMPT_DYNAMIC and CONFIG_LIVEPATCH, or save it \
+         without --protect\n"
+    );
+}
+
+#[test]
+fn guests_of_a_protected_system_have_no_pages_of_its_text() {
+    let Some(kernel) = saved::kernel() else {
+        return;
+    };
+    let dir = Dir::new();
+    let initrd = saved::initrd(&dir);
+    let mut arguments = saved::save_arguments(&kernel, &initrd);
+    arguments.push("--protect");
+    dir.ok(&arguments);
+    let host = Host { dir };
+    let manifest = fs::read_to_string(host.file("1/manifest.toml")).unwrap();
+    assert!(manifest.contains("\nprotect = true\n"), "{manifest}");
+    host.dir.ok(&["ipl", "LX"]);
+    let table = host.dir.ok(&["query", "guests"]);
+    let shared = table.lines().find(|row| row.contains(" SR ")).unwrap();
+    let words: Vec<&str> = shared.split_whitespace().rev().collect();
+    assert_eq!(words[..3], ["0", "B", "0"], "unshared, private: {table}");
+}
