@@ -14,6 +14,7 @@
 //! Guests are ended by their starter, and every wait has a deadline.
 
 pub mod balloon;
+pub mod battery;
 pub mod control;
 pub mod dcss;
 mod guest;

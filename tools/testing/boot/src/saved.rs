@@ -43,6 +43,9 @@ use crate::Kernel;
 /// The saved system.
 pub const SYSTEM: &str = "SAVED";
 
+/// Where a balloon is plugged: the last root port, since segments and network cards begin at the first.
+const BALLOON_PORT: &str = "port7";
+
 /// How much memory its guests have.
 pub const MEMORY_BYTES: u64 = 512 << 20;
 
@@ -229,7 +232,7 @@ impl SavedSystem {
         guest.machine().execute(&commands::DeviceAdd {
             driver: "virtio-balloon-pci".to_owned(),
             id: balloon::ID.to_owned(),
-            bus: Some("port0".to_owned()),
+            bus: Some(BALLOON_PORT.to_owned()),
             properties: properties.as_object().context("no object")?.clone(),
         })?;
         // Who loads a module by hand has to look up its parameters in the command line.

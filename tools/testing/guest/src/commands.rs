@@ -14,6 +14,7 @@ mod kmemleak;
 mod measure;
 mod modules;
 mod mounts;
+mod network;
 mod pages;
 mod processes;
 mod system;
@@ -59,6 +60,7 @@ const TABLE: &[&[Command]] = &[
     modules::COMMANDS,
     measure::COMMANDS,
     mounts::COMMANDS,
+    network::COMMANDS,
     pages::COMMANDS,
     processes::COMMANDS,
     system::COMMANDS,

@@ -28,6 +28,7 @@ mod failure;
 pub mod init;
 mod measure;
 mod memory;
+mod network;
 mod proc_self;
 pub mod protocol;
 mod switch;

@@ -13,6 +13,7 @@ use anyhow::anyhow;
 use anyhow::ensure;
 use anyhow::Context as _;
 use anyhow::Result;
+use onecopy_boot::battery;
 use onecopy_boot::saved::SavedSystem;
 use onecopy_boot::space::MIB;
 use onecopy_boot::together::start_at_once;
@@ -123,14 +124,16 @@ fn guests_of_one_system_have_nothing_secret_in_common(context: &Context) -> Resu
 }
 
 fn text_and_read_only_data_stay_shared(context: &Context) -> Result<()> {
-    with_guest(context, "shared", ResourceOptions::default(), |guest| {
-        guest.run("applet", &["hog", "64"])?;
-        ensure_eq!(guest.read("/sys/kernel/shared_kernel/written_pages")?, "0");
-        let shared = context.saved()?.shared_range("shared")?;
-        ensure_eq!(shared.unshared_bytes(), 0);
-        ensure!(shared.shared_bytes > MIB, "nothing of it is there");
-        Ok(())
-    })
+    const NAME: &str = "shared";
+    let saved = context.saved()?;
+    let nics = vec!["user,restrict=on".parse()?];
+    let mut guest = saved.ipl_with_nics(NAME, ResourceOptions::default(), nics)?;
+    battery::run(&mut guest, saved, context.kernel())?;
+    ensure_eq!(guest.read("/sys/kernel/shared_kernel/written_pages")?, "0");
+    let shared = saved.shared_range(NAME)?;
+    ensure_eq!(shared.unshared_bytes(), 0);
+    ensure!(shared.shared_bytes > MIB, "nothing of it is there");
+    guest.check(false)
 }
 
 fn sixteen_guests_started_at_once_have_one_copy_of_the_kernel(context: &Context) -> Result<()> {
