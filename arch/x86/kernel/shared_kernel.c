@@ -14,7 +14,10 @@
 
 #include <linux/bitmap.h>
 #include <linux/clocksource.h>
+#include <linux/cpu.h>
+#include <linux/cpumask.h>
 #include <linux/ctype.h>
+#include <linux/device.h>
 #include <linux/elfnote.h>
 #include <linux/gfp.h>
 #include <linux/init.h>
@@ -32,6 +35,7 @@
 #include <linux/string.h>
 #include <linux/sysfs.h>
 #include <linux/timekeeping.h>
+#include <linux/workqueue.h>
 
 #include <asm/sections.h>
 #include <asm/setup.h>
@@ -401,12 +405,53 @@ static const struct attribute_group attribute_group = {
 	.attrs = attributes,
 };
 
+/* Processors that were plugged, until they are online. */
+static struct cpumask added;
+
+static void online_added(struct work_struct *work)
+{
+	unsigned int cpu;
+
+	lock_device_hotplug();
+	for_each_cpu(cpu, &added) {
+		struct device *dev = get_cpu_device(cpu);
+
+		cpumask_clear_cpu(cpu, &added);
+		if (dev && device_online(dev) < 0)
+			pr_warn("processor %u stays offline\n", cpu);
+	}
+	unlock_device_hotplug();
+}
+
+static DECLARE_WORK(online_work, online_added);
+
+/*
+ * A guest has one processor when it begins. Those that its host plugs at once are what it was
+ * started with, whether or not there is a user space that brings plugged processors online.
+ */
+static int processor_added(struct notifier_block *block, unsigned long action, void *data)
+{
+	struct device *dev = data;
+
+	if (action == BUS_NOTIFY_ADD_DEVICE && gate.state == GATE_RESUMED) {
+		cpumask_set_cpu(dev->id, &added);
+		schedule_work(&online_work);
+	}
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block processor_block = {
+	.notifier_call = processor_added,
+};
+
 static int __init shared_kernel_init(void)
 {
 	struct kobject *kobj = kobject_create_and_add("shared_kernel", kernel_kobj);
 
 	if (!kobj)
 		return -ENOMEM;
+	if (saved_name[0])
+		bus_register_notifier(&cpu_subsys, &processor_block);
 	return sysfs_create_group(kobj, &attribute_group);
 }
 subsys_initcall(shared_kernel_init);

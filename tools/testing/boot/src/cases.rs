@@ -39,6 +39,8 @@ pub(crate) enum Needs {
     BuiltIn,
     /// The driver is built in, and the kernel is not slowed down by checks of itself.
     BuiltInFast,
+    /// The driver is built in, and the kernel checks itself.
+    BuiltInDebug,
     /// The driver is a module.
     Module,
 }
@@ -48,6 +50,7 @@ impl Needs {
         match self {
             Self::BuiltIn => kernel.driver() == Driver::BuiltIn,
             Self::BuiltInFast => kernel.driver() == Driver::BuiltIn && !kernel.is_debug(),
+            Self::BuiltInDebug => kernel.driver() == Driver::BuiltIn && kernel.is_debug(),
             Self::Module => kernel.driver() == Driver::Module,
         }
     }

@@ -46,7 +46,7 @@ pub const SYSTEM: &str = "SAVED";
 /// Where a balloon is plugged: the last root port, since segments and network cards begin at the first.
 const BALLOON_PORT: &str = "port7";
 
-/// How much memory its guests have.
+/// How much memory its guests have, unless their kernel checks itself.
 pub const MEMORY_BYTES: u64 = 512 << 20;
 
 /// How long a template may take to its save point, a guest to its identity and to its first answer.
@@ -122,6 +122,12 @@ impl SavedSystem {
     }
 
     fn boot_template(&self, host: &Host, kernel: &Kernel, protect: bool) -> Result<()> {
+        // One that checks itself needs more for that.
+        let (memory_bytes, kernel_bytes) = if kernel.is_debug() {
+            (2 * MEMORY_BYTES, Some(MEMORY_BYTES))
+        } else {
+            (MEMORY_BYTES, None)
+        };
         let options = SaveOptions {
             name: self.name,
             qemu: host.qemu.clone(),
@@ -129,8 +135,8 @@ impl SavedSystem {
             cpu: None,
             kernel: kernel.image(),
             initrd: Some(self.initrd.clone()),
-            memory_bytes: MEMORY_BYTES,
-            kernel_bytes: None,
+            memory_bytes,
+            kernel_bytes,
             definition: None,
             append: Some(append(kernel)),
             extra_args: Vec::new(),
@@ -316,13 +322,22 @@ impl SavedSystem {
         resources: ResourceOptions,
         nics: Vec<NicOptions>,
     ) -> Result<Guest> {
-        let options = IplOptions {
+        self.ipl_with(&IplOptions {
             nics,
             resources,
             ..self.options(guest)?
-        };
-        let started = self.start(&options, None)?;
-        let control = Control::new(self.running(guest)?.console()?);
+        })
+    }
+
+    /// Starts a guest, and waits until it takes commands.
+    ///
+    /// # Errors
+    ///
+    /// When it does not.
+    pub fn ipl_with(&self, options: &IplOptions) -> Result<Guest> {
+        let started = self.start(options, None)?;
+        let name = started.record().guest.to_string();
+        let control = Control::new(self.running(&name)?.console()?);
         let mut guest = Guest::of(Owner::System(Box::new(started)), control, self.factor);
         wait_for_answer(&mut guest)?;
         Ok(guest)

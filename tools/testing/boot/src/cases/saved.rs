@@ -15,12 +15,14 @@ use anyhow::Context as _;
 use anyhow::Result;
 use onecopy_boot::battery;
 use onecopy_boot::saved::SavedSystem;
+use onecopy_boot::saved::MEMORY_BYTES;
 use onecopy_boot::space::MIB;
 use onecopy_boot::together::start_at_once;
 use onecopy_boot::Guest;
 use onecopy_format::segment_space::SegmentType;
 use onecopy_machine::accounting::Residency;
 use onecopy_machine::accounting::Sizes;
+use onecopy_system::IplOptions;
 use onecopy_system::ResourceOptions;
 
 use super::cases;
@@ -28,10 +30,12 @@ use super::ensure_eq;
 use crate::context::Context;
 
 cases! {
+    BuiltIn:
+        a_guest_goes_on_behind_the_save_point_with_its_own_identity;
     BuiltInFast:
-        a_guest_goes_on_behind_the_save_point_with_its_own_identity,
         guests_of_one_system_have_nothing_secret_in_common,
         text_and_read_only_data_stay_shared,
+        plugged_processors_and_memory_are_used,
         sixteen_guests_started_at_once_have_one_copy_of_the_kernel,
         memory_of_a_guest_from_a_saved_system_comes_back;
 }
@@ -133,6 +137,29 @@ fn text_and_read_only_data_stay_shared(context: &Context) -> Result<()> {
     let shared = saved.shared_range(NAME)?;
     ensure_eq!(shared.unshared_bytes(), 0);
     ensure!(shared.shared_bytes > MIB, "nothing of it is there");
+    guest.check(false)
+}
+
+fn plugged_processors_and_memory_are_used(context: &Context) -> Result<()> {
+    const NAME: &str = "larger";
+    let saved = context.saved()?;
+    let options = IplOptions {
+        cpus: 4,
+        memory_bytes: Some(MEMORY_BYTES + 512 * MIB),
+        ..saved.options(NAME)?
+    };
+    let mut guest = saved.ipl_with(&options)?;
+    guest.wait_until("all processors are online", |guest| {
+        Ok(guest.read("/sys/devices/system/cpu/online")? == "0-3")
+    })?;
+    guest.wait_until("all memory is online", |guest| {
+        Ok(guest.meminfo_kib("MemTotal")? > 900 << 10)
+    })?;
+    // One that was taken away on purpose stays away.
+    guest.write("/sys/devices/system/cpu/cpu3/online", "0")?;
+    guest.run("applet", &["hog", "600"])?;
+    ensure_eq!(guest.read("/sys/devices/system/cpu/online")?, "0-2");
+    ensure_eq!(saved.shared_range(NAME)?.unshared_bytes(), 0);
     guest.check(false)
 }
 

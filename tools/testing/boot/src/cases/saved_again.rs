@@ -17,8 +17,9 @@ use super::saved::with_guest_of;
 use crate::context::Context;
 
 cases! {
+    BuiltIn:
+        a_guest_can_be_saved_with_its_memory_again_and_again;
     BuiltInFast:
-        a_guest_can_be_saved_with_its_memory_again_and_again,
         a_guest_that_has_more_than_its_template_cannot_be_saved;
 }
 

@@ -17,12 +17,17 @@ use super::saved::with_guest_of;
 use crate::context::Context;
 
 cases! {
-    BuiltInFast:
+    BuiltIn:
         kprobes_take_a_page_of_their_own,
         function_tracing_takes_pages_of_its_own,
         tracepoints_take_a_page_of_their_own,
-        bpf_programs_take_a_page_of_their_own,
+        bpf_programs_take_a_page_of_their_own;
+    BuiltInFast:
         protected_text_stays_and_writers_get_an_error;
+    BuiltInDebug:
+        static_keys_take_pages_of_their_own,
+        static_calls_take_pages_of_their_own,
+        a_kernel_with_writers_that_cannot_fail_is_not_protected;
 }
 
 const TRACING: &str = "/tracing";
@@ -111,6 +116,30 @@ fn bpf_programs_take_a_page_of_their_own(context: &Context) -> Result<()> {
         guest.run("close", &["program"])?;
         Ok(())
     })
+}
+
+fn static_keys_take_pages_of_their_own(context: &Context) -> Result<()> {
+    let saved = context.saved()?;
+    with_tracing(saved, "keys", |guest| {
+        guest.write("/proc/sys/kernel/sched_schedstats", "1")?;
+        check_unshared(saved, guest, "keys")
+    })
+}
+
+fn static_calls_take_pages_of_their_own(context: &Context) -> Result<()> {
+    let saved = context.saved()?;
+    with_tracing(saved, "calls", |guest| {
+        guest.write("/sys/kernel/debug/sched/preempt", "full")?;
+        check_unshared(saved, guest, "calls")
+    })
+}
+
+fn a_kernel_with_writers_that_cannot_fail_is_not_protected(context: &Context) -> Result<()> {
+    let Err(error) = context.protected() else {
+        anyhow::bail!("it was saved");
+    };
+    ensure!(error.to_string().contains("CONFIG_JUMP_LABEL"), "{error:#}");
+    Ok(())
 }
 
 fn protected_text_stays_and_writers_get_an_error(context: &Context) -> Result<()> {

@@ -257,7 +257,7 @@ mod tests {
             "-blockdev driver=qcow2,node-name=drive0,read-only=on,file.driver=file,\
              file.filename=/d,,0.qcow2 -device virtio-blk-pci,drive=drive0,id=disk0 "
                 .to_owned(),
-            "-smp 1,maxcpus=4 ".to_owned(),
+            "-smp 1,maxcpus=4,sockets=4 ".to_owned(),
             "-chardev socket,id=control,path=/r/control,server=on,wait=off -mon \
              chardev=control,mode=control "
                 .to_owned(),

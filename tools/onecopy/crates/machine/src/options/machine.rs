@@ -90,7 +90,12 @@ impl Switch for Smp {
             args,
             "-smp",
             if self.max_cpus > self.cpus {
-                value.with_number("maxcpus", self.max_cpus.into())
+                // Each in a socket of its own: Linux ignores places in a socket that has a
+                // processor, unless it knows the hypervisor.
+                let count = self.max_cpus.into();
+                value
+                    .with_number("maxcpus", count)
+                    .with_number("sockets", count)
             } else {
                 value
             },
