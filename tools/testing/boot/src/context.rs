@@ -45,6 +45,7 @@ const STRESS_TREE: &str = "build/root/stress";
 pub(crate) struct Context {
     host: Host,
     kernel: Kernel,
+    attempts: u32,
     directory: TempDir,
     programs: Shared<SpaceFile>,
     bad_directories: Shared<Evidence>,
@@ -57,11 +58,13 @@ pub(crate) struct Context {
 type Shared<T> = OnceLock<std::result::Result<T, String>>;
 
 impl Context {
-    pub(crate) fn new(host: Host, kernel: Kernel) -> Result<Self> {
+    /// Makes the context of tests that may be begun `attempts` times until they pass.
+    pub(crate) fn new(host: Host, kernel: Kernel, attempts: u32) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("onecopy-boot-").tempdir()?;
         Ok(Self {
             host,
             kernel,
+            attempts,
             directory,
             programs: OnceLock::new(),
             bad_directories: OnceLock::new(),
@@ -164,8 +167,22 @@ impl Context {
             let directory = tempfile::Builder::new().tempdir_in(&self.directory)?.keep();
             SavedSystem::save(&directory, &self.host, &self.kernel, &modules, protect)
         };
-        let made = place.get_or_init(|| save().map_err(|error| format!("{error:#}")));
+        let made = place.get_or_init(|| {
+            let saved = self.attempt("the template", save);
+            saved.map_err(|error| format!("{error:#}"))
+        });
         made.as_ref().map_err(|error| anyhow!(error.clone()))
+    }
+
+    /// Does something until it succeeds, as often as was allowed, and says when that was needed.
+    pub(crate) fn attempt<T>(&self, what: &str, run: impl Fn() -> Result<T>) -> Result<T> {
+        for attempt in 1..self.attempts {
+            match run() {
+                Ok(done) => return Ok(done),
+                Err(error) => eprintln!("attempt {attempt} at {what} failed: {error:#}"),
+            }
+        }
+        run()
     }
 
     /// Returns what a guest with bad segment spaces has said; `gather` asks one.

@@ -3,7 +3,8 @@
 //! The boot tests: each one starts guests of its own and says what it found.
 //!
 //! Besides its own `--kernel-dir DIR` (once or more, else `ONECOPY_KERNEL_DIR`, a list with colons,
-//! else the three that `make` builds) and `--accel auto|kvm|tcg` the program takes the arguments of a Rust test harness.
+//! else the three that `make` builds), `--accel auto|kvm|tcg` and `--attempts N` (how often a test may
+//! be begun until it passes; once by default) the program takes the arguments of a Rust test harness.
 
 mod cases;
 mod context;
@@ -46,6 +47,7 @@ fn run(mut arguments: Vec<OsString>) -> Result<ExitCode> {
     let directories = take(&mut arguments, "--kernel-dir")?;
     let kernels = kernels(directories.into_iter().map(PathBuf::from).collect())?;
     let accel = accelerator(&take(&mut arguments, "--accel")?)?;
+    let attempts = attempts(&take(&mut arguments, "--attempts")?)?;
     let arguments = Arguments::from_iter(arguments);
     let mut trials = Vec::new();
     if arguments.list {
@@ -58,7 +60,7 @@ fn run(mut arguments: Vec<OsString>) -> Result<ExitCode> {
     } else {
         let host = Host::find(accel)?;
         for kernel in kernels {
-            let context = Arc::new(Context::new(host.clone(), kernel)?);
+            let context = Arc::new(Context::new(host.clone(), kernel, attempts)?);
             trials.extend(trials_of(&context));
         }
     }
@@ -74,7 +76,9 @@ fn trials_of(context: &Arc<Context>) -> Vec<Trial> {
             let context = Arc::clone(context);
             let name = name(context.kernel(), &case);
             Trial::test(name, move || {
-                (case.run)(&context).map_err(|error| format!("{error:#}").into())
+                let run = || (case.run)(&context);
+                let result = context.attempt(case.name, run);
+                result.map_err(|error| format!("{error:#}").into())
             })
         })
         .collect()
@@ -104,6 +108,17 @@ fn accelerator(values: &[OsString]) -> Result<accel::Choice> {
     };
     let word = value.to_str().context("--accel wants auto, kvm or tcg")?;
     Ok(word.parse()?)
+}
+
+/// The last value wins.
+fn attempts(values: &[OsString]) -> Result<u32> {
+    let Some(value) = values.last() else {
+        return Ok(1);
+    };
+    let number = value.to_str().and_then(|word| word.parse().ok());
+    number
+        .filter(|number| *number > 0)
+        .context("--attempts wants a number from 1")
 }
 
 fn kernels(mut directories: Vec<PathBuf>) -> Result<Vec<Kernel>> {

@@ -63,9 +63,10 @@ fn check_unshared(saved: &SavedSystem, guest: &mut Guest, name: &str) -> Result<
         written > 0 && unshared >= written * 4096,
         "{written} pages, {unshared} bytes"
     );
-    with_guest_of(saved, "other", ResourceOptions::default(), |other| {
+    let another = format!("another-than-{name}");
+    with_guest_of(saved, &another, ResourceOptions::default(), |other| {
         ensure_eq!(other.read(WRITTEN)?, "0");
-        ensure_eq!(saved.shared_range("other")?.unshared_bytes(), 0);
+        ensure_eq!(saved.shared_range(&another)?.unshared_bytes(), 0);
         Ok(())
     })
 }
