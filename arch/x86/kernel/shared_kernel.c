@@ -234,7 +234,7 @@ static void give_identity(void)
  * Stops here until the host has saved the guest, and returns 0 in each guest that was started from
  * that.
  */
-static int save(void)
+static int wait_to_be_saved(void)
 {
 	if (num_online_cpus() != 1) {
 		pr_err("%s: only a guest with one processor can be saved, not with %u\n",
@@ -266,7 +266,7 @@ static int save(void)
  */
 void shared_kernel_save_point(void)
 {
-	if (saved_name[0] && save() == -EBUSY)
+	if (saved_name[0] && wait_to_be_saved() == -EBUSY)
 		WRITE_ONCE(gate.state, GATE_REFUSED);
 }
 
@@ -282,7 +282,7 @@ static int save_again(void)
 	guard(mutex)(&lock);
 	if (gate.state != GATE_RESUMED)
 		return -EOPNOTSUPP;
-	ret = save();
+	ret = wait_to_be_saved();
 	if (ret)
 		WRITE_ONCE(gate.state, GATE_RESUMED);
 	return ret;
@@ -351,7 +351,8 @@ int shared_kernel_set_parm(const char *parm)
 	if (parm[0] == '=')
 		ret = strscpy(saved_command_line, parm + 1, size);
 	else
-		ret = snprintf(saved_command_line, size, "%s%s%s", original, *parm ? " " : "", parm);
+		ret = snprintf(saved_command_line, size, "%s%s%s", original, *parm ? " " : "",
+			       parm);
 	return ret < 0 ? ret : 0;
 }
 

@@ -8,7 +8,7 @@
 //! ([`applets`]).
 //!
 //! If the command line names a segment, it makes that its root and executes another program from there
-//! instead ([`switch`]).
+//! instead (`switch`).
 //!
 //! The program is linked statically, so that it also runs from an initramfs or a segment that
 //! holds nothing else:
