@@ -19,6 +19,7 @@
 #include <linux/ctype.h>
 #include <linux/device.h>
 #include <linux/elfnote.h>
+#include <linux/freezer.h>
 #include <linux/gfp.h>
 #include <linux/init.h>
 #include <linux/kasan.h>
@@ -203,6 +204,10 @@ static noinline enum gate_state wait_at_gate(void)
 			WRITE_ONCE(gate.state, state);
 		}
 	} while (state == GATE_WAITING);
+	text_protected = gate.flags & GATE_PROTECTED;
+	touch_softlockup_watchdog();
+	clocksource_touch_watchdog();
+	rcu_cpu_stall_reset();
 	local_irq_restore(flags);
 	return state;
 }
@@ -249,10 +254,6 @@ static int wait_to_be_saved(void)
 		pr_warn("%s: not saved, the host did not come\n", saved_name);
 		return -ETIMEDOUT;
 	}
-	touch_softlockup_watchdog();
-	clocksource_touch_watchdog();
-	rcu_cpu_stall_reset();
-	text_protected = gate.flags & GATE_PROTECTED;
 	bitmap_zero(written, KERNEL_IMAGE_SIZE / PAGE_SIZE);
 	give_identity();
 	return 0;
@@ -266,8 +267,13 @@ static int wait_to_be_saved(void)
  */
 void shared_kernel_save_point(void)
 {
-	if (saved_name[0] && wait_to_be_saved() == -EBUSY)
+	if (!saved_name[0])
+		return;
+	/* What the host plugs waits until the guest has its identity. */
+	lock_device_hotplug();
+	if (wait_to_be_saved() == -EBUSY)
 		WRITE_ONCE(gate.state, GATE_REFUSED);
+	unlock_device_hotplug();
 }
 
 /*
@@ -282,9 +288,16 @@ static int save_again(void)
 	guard(mutex)(&lock);
 	if (gate.state != GATE_RESUMED)
 		return -EOPNOTSUPP;
+	/* Nobody else may run before the guest has random numbers of its own. */
+	ret = freeze_processes();
+	if (ret)
+		return ret;
+	lock_device_hotplug();
 	ret = wait_to_be_saved();
 	if (ret)
 		WRITE_ONCE(gate.state, GATE_RESUMED);
+	unlock_device_hotplug();
+	thaw_processes();
 	return ret;
 }
 

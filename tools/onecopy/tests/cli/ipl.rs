@@ -171,8 +171,11 @@ fn another_machine_is_refused_with_what_differs() {
     let version = onecopy_machine::Qemu::find().unwrap().version();
     host.forge_manifest(1, &format!("qemu = \"{version}\""), "qemu = \"9.2.0\"");
     refused(&[], &format!("QEMU 9.2.0, and here is {version}"));
+    host.forge_manifest(1, "qemu = \"9.2.0\"", &format!("qemu = \"{version}\""));
     host.forge_manifest(1, "pc-q35-", "pc-q35-9");
-    refused(&[], &format!("QEMU 9.2.0, and here is {version}"));
+    let ran = host.dir.run(&["ipl", "LX", "--as", "web"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
+    assert!(ran.stderr.contains("pc-q35-9"), "{}", ran.stderr);
     host.wait_for_silence();
 }
 

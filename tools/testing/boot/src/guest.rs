@@ -9,6 +9,8 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
 
 use anyhow::anyhow;
 use anyhow::bail;
@@ -204,6 +206,21 @@ impl Guest {
     /// As [`Self::run`].
     pub fn dmesg(&mut self, text: &str) -> control::Result<Vec<String>> {
         Ok(self.run("dmesg", &[text])?.lines)
+    }
+
+    /// Returns how far the guest's wall clock is from the host's, in seconds: at least, since the
+    /// answer takes its time.
+    ///
+    /// # Errors
+    ///
+    /// When the guest does not say.
+    pub fn clock_error(&mut self) -> Result<f64> {
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH);
+        let before = now()?.as_secs_f64();
+        let answer = self.run("clock", &[])?;
+        let after = now()?.as_secs_f64();
+        let clock: f64 = answer.value("seconds").context("no time")?.parse()?;
+        Ok((before - clock).max(clock - after).max(0.0))
     }
 
     /// Loads a module of the initramfs, after what it needs.

@@ -40,9 +40,14 @@ pub(crate) fn reserve(path: &Path, size_bytes: u64) -> io::Result<File> {
     }
 }
 
+/// Who may read a file: everybody, where it has nothing but a kernel that has just booted; or only
+/// its owner.
+pub(crate) const PUBLIC: u32 = 0o444;
+pub(crate) const PRIVATE: u32 = 0o400;
+
 /// Gives back the space of blocks that are zero, makes the file read-only, writes it to disk and
 /// computes its digest.
-pub(crate) fn seal(path: &Path, name: &str) -> io::Result<SavedFile> {
+pub(crate) fn seal(path: &Path, name: &str, mode: u32) -> io::Result<SavedFile> {
     let file = File::options().read(true).write(true).open(path)?;
     let mut hasher = Sha256::new();
     let mut holes = Holes::new(&file);
@@ -61,7 +66,7 @@ pub(crate) fn seal(path: &Path, name: &str) -> io::Result<SavedFile> {
         }
     }
     holes.punch(at)?;
-    file.set_permissions(Permissions::from_mode(0o444))?;
+    file.set_permissions(Permissions::from_mode(mode))?;
     file.sync_all()?;
     Ok(SavedFile {
         name: name.to_owned(),
@@ -152,7 +157,7 @@ mod tests {
             file.write_all_at(b"x", at).unwrap();
         }
         let before = digest(&file).unwrap();
-        let sealed = seal(&path, "a").unwrap();
+        let sealed = seal(&path, "a", PUBLIC).unwrap();
         assert_eq!((sealed.size_bytes, &sealed.sha256), (8 << 20, &before));
         assert_eq!(digest(&File::open(&path).unwrap()).unwrap(), before);
         let metadata = path.metadata().unwrap();
@@ -165,7 +170,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state");
         std::fs::write(&path, "abc").unwrap();
-        let sealed = seal(&path, "state").unwrap();
+        let sealed = seal(&path, "state", PUBLIC).unwrap();
         // The example of FIPS 180.
         assert_eq!(
             sealed.sha256,

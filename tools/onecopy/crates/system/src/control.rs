@@ -15,6 +15,7 @@ use onecopy_machine::qmp;
 use onecopy_machine::qmp::commands;
 use onecopy_machine::state_uri;
 use onecopy_machine::Ram;
+use onecopy_store::Lock;
 
 use crate::error::Error;
 use crate::guests;
@@ -146,6 +147,11 @@ impl Running {
         Ok(ranges.iter().map(of).collect())
     }
 
+    /// Keeps others from saving the guest at the same time.
+    pub(crate) fn lock(&self) -> Result<Lock> {
+        Ok(Lock::exclusive(&self.directory)?)
+    }
+
     /// Makes sure that nothing was plugged since the guest's template was saved: a state can be loaded
     /// only into a machine with the same devices.
     pub(crate) fn check_unplugged(&self) -> Result<()> {
@@ -189,6 +195,7 @@ impl Running {
                 Some("completed") => return Ok(()),
                 Some("failed" | "cancelled") => return Err(self.not_savable(reason())),
                 _ if start.elapsed() >= timeout => {
+                    self.ask(&commands::MigrateCancel {})?;
                     let seconds = timeout.as_secs();
                     return Err(
                         self.not_savable(format!("its memory is not written after {seconds} s"))

@@ -106,7 +106,7 @@ pub fn save(options: &SaveOptions, systems: &Systems) -> Result<Generation> {
     let draft = Scratch::create(&directory)?;
     let command_line = command_line(options, &ranges);
     let machine = run(options, &kernel, &ranges, &command_line, draft.path())?;
-    let files = seal(&ranges, draft.path())?;
+    let files = seal(&ranges, draft.path(), content::PUBLIC)?;
     let definition = options.definition.as_ref();
     let restricted = definition.is_some_and(|definition| definition.restricted);
     let manifest = Manifest {
@@ -209,11 +209,11 @@ fn command_line(options: &SaveOptions, ranges: &[Range]) -> String {
     line
 }
 
-fn seal(ranges: &[Range], directory: &Path) -> Result<Vec<SavedFile>> {
+fn seal(ranges: &[Range], directory: &Path, mode: u32) -> Result<Vec<SavedFile>> {
     let names = ranges.iter().filter_map(Range::file_name);
     let seal = |name: String| {
         let path = directory.join(&name);
-        content::seal(&path, &name).map_err(Error::io("write", &path))
+        content::seal(&path, &name, mode).map_err(Error::io("write", &path))
     };
     names.chain([STATE.to_owned()]).map(seal).collect()
 }
@@ -235,7 +235,7 @@ fn publish(
     };
     let text = manifest.to_text().map_err(invalid)?;
     fs::write(&path, text)
-        .and_then(|()| content::seal(&path, manifest::FILE))
+        .and_then(|()| content::seal(&path, manifest::FILE, content::PUBLIC))
         .map_err(Error::io("write", &path))?;
     // What was just written need not be read again at the first IPL.
     Stamp::of(draft.path(), &manifest)

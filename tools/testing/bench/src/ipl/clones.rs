@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use anyhow::ensure;
 use anyhow::Context;
 use anyhow::Result;
 use onecopy_boot::saved::SavedSystem;
@@ -32,6 +33,8 @@ pub(super) fn distinct_percent(system: &SavedSystem) -> Result<f64> {
         // What the card is connected to does not matter; the address is drawn for it.
         let nics = vec!["user,restrict=on".parse()?];
         let mut guest = system.ipl_with_nics(&name, ResourceOptions::default(), nics)?;
+        let apart = guest.clock_error()?;
+        ensure!(apart < 1.0, "{name}: the clock is {apart} s off");
         for (what, value) in secrets(&mut guest)? {
             seen.insert((what, value));
         }

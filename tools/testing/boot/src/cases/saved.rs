@@ -6,8 +6,6 @@
 use std::collections::BTreeSet;
 use std::thread;
 use std::time::Duration;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
 
 use anyhow::anyhow;
 use anyhow::ensure;
@@ -113,12 +111,8 @@ fn guests_of_one_system_have_nothing_secret_in_common(context: &Context) -> Resu
                 for file in files {
                     seen.insert(guest.read(file)?);
                 }
-                let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-                let answer = guest.run("clock", &[])?;
-                let clock: f64 = answer.value("seconds").context("no time")?.parse()?;
-                let apart = (clock - now as f64).abs();
-                // The host's time is cut to seconds, and the answer takes its time.
-                ensure!(apart < 2.0, "the clock is {apart} s off");
+                let apart = guest.clock_error()?;
+                ensure!(apart < 1.0, "the clock is {apart} s off");
                 Ok(())
             },
         )?;

@@ -34,6 +34,7 @@ pub use self::hotplug::HotpluggableCpu;
 pub use self::hotplug::QueryHotpluggableCpus;
 pub use self::migration::Capability;
 pub use self::migration::Migrate;
+pub use self::migration::MigrateCancel;
 pub use self::migration::MigrateIncoming;
 pub use self::migration::MigrateSetCapabilities;
 pub use self::migration::Migration;

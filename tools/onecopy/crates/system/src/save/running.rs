@@ -26,6 +26,7 @@ use super::publish;
 use super::reserve;
 use super::seal;
 use super::template::open_gate;
+use crate::content;
 use crate::control::Running;
 use crate::error::Error;
 use crate::hardware;
@@ -77,19 +78,19 @@ pub fn save_running(
 ) -> Result<Generation> {
     let record = running.record();
     let source = Systems::open(&record.store).generation(record.system, record.generation)?;
+    // Another one that saves this guest would let it go on in the middle.
+    let _lock = running.lock()?;
     running.check_unplugged()?;
+    // One that was killed has left it stopped.
+    running.ask(&commands::Cont {})?;
     let directory = systems.directory(options.name);
     fs::create_dir_all(&directory).map_err(Error::io("create", &directory))?;
     systems.remove_unused(options.name)?;
 
     let draft = Scratch::create(&directory)?;
     wait_for_save_point(running, source.manifest(), draft.path(), options.timeout)?;
-    running.ask(&commands::Stop {})?;
-    let saved = save_stopped(options, running, &source, draft.path());
-    let files = saved.inspect_err(|_| {
-        // The guest finds that nobody came. If it does not even go on, the error says enough.
-        let _ = running.ask(&commands::Cont {});
-    })?;
+    let stopped = Stopped::new(running)?;
+    let files = save_stopped(options, running, &source, draft.path())?;
     let manifest = Manifest {
         name: options.name,
         generation: 0,
@@ -98,9 +99,33 @@ pub fn save_running(
         ..source.manifest().clone()
     };
     let generation = publish(manifest, systems, &draft, None)?;
+    stopped.quit()?;
     systems.remove_unused(options.name)?;
-    running.quit()?;
     Ok(generation)
+}
+
+/// A guest that is stopped, and goes on when this is dropped: it finds that nobody came.
+struct Stopped<'a> {
+    running: &'a Running,
+}
+
+impl<'a> Stopped<'a> {
+    fn new(running: &'a Running) -> Result<Self> {
+        running.ask(&commands::Stop {})?;
+        Ok(Self { running })
+    }
+
+    /// Cuts the guest's power.
+    fn quit(self) -> Result<()> {
+        self.running.quit()
+    }
+}
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        // If it does not go on, because it has ended, there is nothing to do.
+        let _ = self.running.ask(&commands::Cont {});
+    }
 }
 
 /// Waits until the guest's kernel waits for us.
@@ -162,7 +187,8 @@ fn save_stopped(
     machine.save_state(&draft.join(STATE), Ram::NotShared, MEMORY_TIMEOUT)?;
     machine.quit()?;
 
-    let files = seal(&manifest.ranges, draft)?;
+    // What user processes have in memory is nobody else's business.
+    let files = seal(&manifest.ranges, draft, content::PRIVATE)?;
     share_unchanged(&files, source, draft)?;
     Ok(files)
 }
@@ -187,6 +213,8 @@ fn machine(options: &RunningOptions, manifest: &Manifest, draft: &Path) -> Resul
 /// Takes files that are still those that the guest was started from, above all its text, from
 /// there: guests of both systems then share them.
 fn share_unchanged(files: &[SavedFile], source: &Generation, draft: &Path) -> Result<()> {
+    // A link changes when a file was changed last, by which we know those that were verified.
+    let is_verified = source.is_verified();
     for file in files {
         let same = source.manifest().file(&file.name) == Some(file);
         if !same || file.name == STATE {
@@ -198,6 +226,9 @@ fn share_unchanged(files: &[SavedFile], source: &Generation, draft: &Path) -> Re
         if fs::hard_link(&from, &link).is_ok() {
             fs::rename(&link, &to).map_err(Error::io("replace", &to))?;
         }
+    }
+    if is_verified {
+        source.remember();
     }
     Ok(())
 }

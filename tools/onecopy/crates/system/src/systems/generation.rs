@@ -124,6 +124,17 @@ impl Generation {
         Ok(())
     }
 
+    /// Returns whether these very files have been found to be what was saved.
+    pub(crate) fn is_verified(&self) -> bool {
+        let stamp = Stamp::of(&self.path, &self.manifest);
+        stamp.is_ok_and(|stamp| stamp.is_known(&self.path))
+    }
+
+    /// Notes that the files are what was saved. If that fails, they are verified once more.
+    pub(crate) fn remember(&self) {
+        let _ = Stamp::of(&self.path, &self.manifest).and_then(|stamp| stamp.remember(&self.path));
+    }
+
     /// Says what is wrong with a file.
     fn problem(&self, file: &SavedFile) -> Result<Option<&'static str>> {
         let path = self.path.join(&file.name);

@@ -37,6 +37,11 @@ pub struct Migrate {
 }
 command!(Migrate, "migrate", IgnoredAny);
 
+/// Ends the migration that is going on.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct MigrateCancel {}
+command!(MigrateCancel, "migrate_cancel", IgnoredAny);
+
 /// Starts to load the state, in a machine that was started to wait for one.
 #[derive(Debug, Clone, Serialize)]
 pub struct MigrateIncoming {
