@@ -83,11 +83,12 @@ fn a_guest_can_be_saved_with_its_memory_again_and_again(context: &Context) -> Re
             "{line}"
         );
         ensure!(!guest.exists("/sys/firmware/ipl/parm")?);
-        // Text is that of the first system, in the same file.
-        let files = [saved, &twice].map(|system| system.shared_file());
-        let [first, last] = files;
-        ensure_eq!(first?, last?);
-        ensure_eq!(twice.shared_range("third")?.unshared_bytes(), 0);
+        // With jump labels the freezer changes text, in the guest that is saved and behind that.
+        if !context.kernel().has("JUMP_LABEL") {
+            // Text is that of the first system, in the same file.
+            ensure_eq!(saved.shared_file()?, twice.shared_file()?);
+            ensure_eq!(twice.shared_range("third")?.unshared_bytes(), 0);
+        }
         Ok(())
     })
 }
