@@ -13,6 +13,7 @@ use anyhow::Context;
 use anyhow::Result;
 use onecopy_boot::saved;
 use onecopy_boot::saved::SavedSystem;
+use onecopy_boot::Owner;
 use onecopy_machine::options::Accel;
 use onecopy_machine::options::Kernel;
 use onecopy_machine::Config;
@@ -132,24 +133,6 @@ impl Setup<'_> {
             });
         }
         config
-    }
-}
-
-/// What has the machine of a guest, and ends it.
-#[derive(Debug)]
-enum Owner {
-    /// The guest has booted.
-    Machine(Box<Machine>),
-    /// The guest was started from a saved system.
-    System(Box<onecopy_system::Guest>),
-}
-
-impl Owner {
-    fn machine(&mut self) -> &mut Machine {
-        match self {
-            Self::Machine(machine) => machine,
-            Self::System(guest) => guest.machine(),
-        }
     }
 }
 

@@ -57,7 +57,7 @@ pub struct Guest {
 
 /// What has the machine of a guest, and ends it.
 #[derive(Debug)]
-pub(crate) enum Owner {
+pub enum Owner {
     /// The guest has booted.
     Machine(Box<Machine>),
     /// The guest was started from a saved system.
@@ -65,7 +65,8 @@ pub(crate) enum Owner {
 }
 
 impl Owner {
-    fn machine(&mut self) -> &mut Machine {
+    /// Returns the machine.
+    pub fn machine(&mut self) -> &mut Machine {
         match self {
             Self::Machine(machine) => machine,
             Self::System(guest) => guest.machine(),

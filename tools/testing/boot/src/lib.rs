@@ -30,6 +30,7 @@ pub mod together;
 pub use self::guest::Guest;
 pub use self::guest::Host;
 pub use self::guest::Options;
+pub use self::guest::Owner;
 pub use self::guest::Pmem;
 pub use self::kernel::Driver;
 pub use self::kernel::Kernel;

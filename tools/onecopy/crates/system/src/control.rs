@@ -189,19 +189,16 @@ impl Running {
         self.ask(&commands::Migrate { uri })?;
         let start = Instant::now();
         loop {
-            let migration = self.ask(&commands::QueryMigrate {})?;
-            let reason = || migration.error.clone().unwrap_or_default();
-            match migration.status.as_deref() {
-                Some("completed") => return Ok(()),
-                Some("failed" | "cancelled") => return Err(self.not_savable(reason())),
-                _ if start.elapsed() >= timeout => {
+            match self.ask(&commands::QueryMigrate {})?.outcome() {
+                Some(outcome) => return outcome.map_err(|reason| self.not_savable(reason)),
+                None if start.elapsed() >= timeout => {
                     self.ask(&commands::MigrateCancel {})?;
                     let seconds = timeout.as_secs();
                     return Err(
                         self.not_savable(format!("its memory is not written after {seconds} s"))
                     );
                 }
-                _ => thread::sleep(TICK),
+                None => thread::sleep(TICK),
             }
         }
     }

@@ -52,10 +52,10 @@ impl Machine {
         })?;
         self.poll("saving the state", timeout, |machine| {
             let migration = machine.execute(&commands::QueryMigrate {})?;
-            match migration.status.as_deref() {
-                Some("completed") => Ok(Some(())),
-                Some("failed" | "cancelled") => Err(machine.state_error("save", migration.error)),
-                _ => Ok(None),
+            match migration.outcome() {
+                Some(Err(reason)) => Err(machine.state_error("save", reason)),
+                Some(Ok(())) => Ok(Some(())),
+                None => Ok(None),
             }
         })
     }
@@ -76,7 +76,7 @@ impl Machine {
             match status.as_str() {
                 "inmigrate" => Ok(None),
                 "paused" => Ok(Some(())),
-                other => Err(machine.state_error("load", Some(format!("the guest is {other}")))),
+                other => Err(machine.state_error("load", format!("the guest is {other}"))),
             }
         })
     }
@@ -103,10 +103,10 @@ impl Machine {
         }
     }
 
-    fn state_error(&mut self, verb: &'static str, reason: Option<String>) -> Error {
+    fn state_error(&mut self, verb: &'static str, reason: String) -> Error {
         Error::State {
             verb,
-            reason: reason.unwrap_or_else(|| "QEMU gives no reason".to_owned()),
+            reason,
             report: Box::new(self.report()),
         }
     }

@@ -64,3 +64,17 @@ pub struct Migration {
     #[serde(rename = "error-desc")]
     pub error: Option<String>,
 }
+
+impl Migration {
+    /// Returns how it has ended; nothing while it goes on.
+    pub fn outcome(self) -> Option<Result<(), String>> {
+        match self.status.as_deref() {
+            Some("completed") => Some(Ok(())),
+            Some("failed" | "cancelled") => {
+                let unknown = || "QEMU gives no reason".to_owned();
+                Some(Err(self.error.unwrap_or_else(unknown)))
+            }
+            _ => None,
+        }
+    }
+}
