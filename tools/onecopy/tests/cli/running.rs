@@ -9,7 +9,6 @@ use std::process::Stdio;
 
 use crate::guest;
 use crate::guest::Action;
-use crate::saved;
 use crate::saved::Host;
 use crate::util::eqnice;
 use crate::util::Dir;
@@ -121,15 +120,10 @@ fn only_kernels_that_can_live_with_it_are_protected() {
 
 #[test]
 fn guests_of_a_protected_system_have_no_pages_of_its_text() {
-    let Some(kernel) = saved::kernel() else {
-        return;
-    };
-    let dir = Dir::new();
-    let initrd = saved::initrd(&dir);
-    let mut arguments = saved::save_arguments(&kernel, &initrd);
+    let Some(host) = Host::empty() else { return };
+    let mut arguments = host.save_arguments();
     arguments.push("--protect");
-    dir.ok(&arguments);
-    let host = Host { dir };
+    host.dir.ok(&arguments);
     let manifest = fs::read_to_string(host.file("1/manifest.toml")).unwrap();
     assert!(manifest.contains("\nprotect = true\n"), "{manifest}");
     host.dir.ok(&["ipl", "LX"]);

@@ -20,7 +20,7 @@ use crate::util::Dir;
 const KERNEL: &str = "ONECOPY_SHARED_KERNEL";
 
 /// Returns the kernel, or says why a test does not run.
-pub(crate) fn kernel() -> Option<PathBuf> {
+fn kernel() -> Option<PathBuf> {
     let Some(directory) = std::env::var_os(KERNEL) else {
         eprintln!("skipped: {KERNEL} does not say where a shared kernel is");
         return None;
@@ -31,16 +31,8 @@ pub(crate) fn kernel() -> Option<PathBuf> {
     Some(kernel)
 }
 
-/// Returns the arguments that save the kernel as LX.
-pub(crate) fn save_arguments<'a>(kernel: &'a Path, initrd: &'a Path) -> Vec<&'a str> {
-    let [kernel, initrd] = [kernel, initrd].map(|path| path.to_str().unwrap());
-    let mut arguments = vec!["savesys", "LX", "--kernel", kernel, "--initrd", initrd];
-    arguments.extend(["--accel", "tcg"]);
-    arguments
-}
-
 /// Writes an initial RAM file system with our init.
-pub(crate) fn initrd(dir: &Dir) -> PathBuf {
+fn initrd(dir: &Dir) -> PathBuf {
     let mut archive = entry("init", 0o100_755, &init::executable());
     archive.extend(entry("sys", 0o040_755, b""));
     archive.extend(entry("TRAILER!!!", 0, b""));
@@ -65,19 +57,39 @@ fn entry(name: &str, mode: u32, content: &[u8]) -> Vec<u8> {
     entry
 }
 
-/// A directory with a saved system LX, all of whose guests end with it.
+/// A directory for saved systems, all of whose guests end with it.
 pub(crate) struct Host {
     pub(crate) dir: Dir,
+    pub(crate) kernel: String,
+    pub(crate) initrd: String,
 }
 
 impl Host {
-    /// Saves the kernel, or says why a test does not run.
-    pub(crate) fn new() -> Option<Self> {
+    /// Returns one on which nothing is saved yet, or says why a test does not run.
+    pub(crate) fn empty() -> Option<Self> {
         let kernel = kernel()?;
         let dir = Dir::new();
-        let initrd = initrd(&dir);
-        dir.ok(&save_arguments(&kernel, &initrd));
-        Some(Self { dir })
+        let [kernel, initrd] = [kernel, initrd(&dir)].map(|path| path.to_str().unwrap().to_owned());
+        Some(Self {
+            dir,
+            kernel,
+            initrd,
+        })
+    }
+
+    /// Saves the kernel as LX, or says why a test does not run.
+    pub(crate) fn new() -> Option<Self> {
+        let host = Self::empty()?;
+        host.dir.ok(&host.save_arguments());
+        Some(host)
+    }
+
+    /// Returns the arguments that save the kernel as LX.
+    pub(crate) fn save_arguments(&self) -> Vec<&str> {
+        let [kernel, initrd] = [self.kernel.as_str(), self.initrd.as_str()];
+        let mut arguments = vec!["savesys", "LX", "--kernel", kernel, "--initrd", initrd];
+        arguments.extend(["--accel", "tcg"]);
+        arguments
     }
 
     /// Returns a path in the store's directory of LX.

@@ -16,9 +16,6 @@ use crate::full_disk::run_on_small_disk;
 use crate::guest::kernel as tiny_kernel;
 use crate::guest::shared_kernel;
 use crate::guest::Action;
-use crate::saved::initrd;
-use crate::saved::kernel;
-use crate::saved::save_arguments;
 use crate::saved::Host;
 use crate::util::eqnice;
 use crate::util::processes_with;
@@ -150,9 +147,7 @@ fn names_that_do_not_exist_are_reported_with_those_that_do() {
 #[test]
 fn generations_replace_each_other_and_are_listed() {
     let Some(host) = Host::new() else { return };
-    let initrd = initrd(&host.dir);
-    let kernel = kernel().unwrap();
-    let said = host.dir.ok(&save_arguments(&kernel, &initrd));
+    let said = host.dir.ok(&host.save_arguments());
     let start = "LX generation 2: 512 MiB, 0-FFF EW 1000-";
     assert!(said.starts_with(start), "{said}");
     assert!(
@@ -218,9 +213,7 @@ fn what_was_tampered_with_is_found() {
 #[test]
 fn a_save_killed_at_any_moment_leaves_the_old_generation() {
     let Some(host) = Host::new() else { return };
-    let initrd = initrd(&host.dir);
-    let kernel = kernel().unwrap();
-    let args = save_arguments(&kernel, &initrd);
+    let args = host.save_arguments();
     let start = Instant::now();
     host.dir.ok(&args);
     let whole = start.elapsed();

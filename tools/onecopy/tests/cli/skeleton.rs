@@ -7,25 +7,20 @@ use std::thread;
 use std::time::Instant;
 
 use crate::defsys::complaint;
-use crate::saved::initrd;
-use crate::saved::kernel;
 use crate::saved::Host;
 use crate::savesys::names;
 use crate::util::eqnice;
 use crate::util::processes_with;
 use crate::util::wait_until;
-use crate::util::Dir;
 
 /// How many moments a save is killed at.
 const MOMENTS: u32 = 8;
 
 #[test]
 fn a_restricted_system_is_saved_and_starts_only_its_guests() {
-    let Some(kernel) = kernel() else { return };
-    let host = Host { dir: Dir::new() };
+    let Some(host) = Host::empty() else { return };
     let dir = &host.dir;
-    let initrd = initrd(dir);
-    let [kernel, initrd] = [&kernel, &initrd].map(|path| path.to_str().unwrap());
+    let [kernel, initrd] = [host.kernel.as_str(), host.initrd.as_str()];
     let defsys = ["defsys", "LX", "--kernel", kernel, "--memory", "256M"];
     let said = dir.ok(&[&defsys[..], &["--restricted", "--allow", "web"]].concat());
     let ranges = said.strip_prefix("DEFSYS LX ").unwrap();
@@ -81,11 +76,9 @@ fn a_restricted_system_is_saved_and_starts_only_its_guests() {
 
 #[test]
 fn a_system_all_of_which_is_saved_starts() {
-    let Some(kernel) = kernel() else { return };
-    let host = Host { dir: Dir::new() };
+    let Some(host) = Host::empty() else { return };
     let dir = &host.dir;
-    let initrd = initrd(dir);
-    let [kernel, initrd] = [&kernel, &initrd].map(|path| path.to_str().unwrap());
+    let [kernel, initrd] = [host.kernel.as_str(), host.initrd.as_str()];
     let said = dir.ok(&[
         "defsys",
         "LX",
@@ -112,11 +105,9 @@ fn a_system_all_of_which_is_saved_starts() {
 
 #[test]
 fn definitions_and_saves_at_the_same_time_do_not_disturb_each_other() {
-    let Some(kernel) = kernel() else { return };
-    let host = Host { dir: Dir::new() };
+    let Some(host) = Host::empty() else { return };
     let dir = &host.dir;
-    let initrd = initrd(dir);
-    let [kernel, initrd] = [&kernel, &initrd].map(|path| path.to_str().unwrap());
+    let [kernel, initrd] = [host.kernel.as_str(), host.initrd.as_str()];
     let defsys = ["defsys", "LX", "--kernel", kernel, "--memory", "256M"];
     dir.ok(&defsys);
     let savesys = ["savesys", "LX", "--initrd", initrd, "--accel", "tcg"];
@@ -150,11 +141,9 @@ fn definitions_and_saves_at_the_same_time_do_not_disturb_each_other() {
 
 #[test]
 fn a_save_killed_at_any_moment_leaves_the_definition_or_the_system() {
-    let Some(kernel) = kernel() else { return };
-    let host = Host { dir: Dir::new() };
+    let Some(host) = Host::empty() else { return };
     let dir = &host.dir;
-    let initrd = initrd(dir);
-    let [kernel, initrd] = [&kernel, &initrd].map(|path| path.to_str().unwrap());
+    let [kernel, initrd] = [host.kernel.as_str(), host.initrd.as_str()];
     let defsys = ["defsys", "LX", "--kernel", kernel, "--memory", "256M"];
     let defsys = [&defsys[..], &["--restricted", "--allow", "web"]].concat();
     let savesys = ["savesys", "LX", "--initrd", initrd, "--accel", "tcg"];
