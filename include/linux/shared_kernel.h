@@ -21,6 +21,8 @@ int shared_kernel_check_text(const void *addr);
 bool shared_kernel_write_text(const void *addr, size_t len);
 int shared_kernel_set_parm(const char *parm);
 
+int register_shared_kernel_wake_notifier(struct notifier_block *block);
+int unregister_shared_kernel_wake_notifier(struct notifier_block *block);
 int register_shared_kernel_notifier(struct notifier_block *block);
 int unregister_shared_kernel_notifier(struct notifier_block *block);
 

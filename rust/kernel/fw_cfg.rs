@@ -8,6 +8,7 @@
 //! Only reading, and only through the I/O ports of x86.
 
 use crate::{
+    alloc::Flags,
     bindings,
     prelude::*, //
 };
@@ -30,7 +31,8 @@ const ENTRY_BYTES: usize = 8 + NAME_BYTES;
 /// The device.
 ///
 /// Who has one must be alone with it: `FW_CFG_SYSFS` uses the same ports, and a reader that gets in
-/// between makes the other one read something else. Before there are user processes nobody does.
+/// between makes the other one read something else. While there is one processor, with interrupts
+/// disabled, nobody does.
 pub struct FwCfg(());
 
 impl FwCfg {
@@ -52,8 +54,14 @@ impl FwCfg {
 
     /// Returns the content of a file; [`None`] if there is none of that name.
     ///
-    /// Returns `EFBIG` if it has more than `max_bytes`; `ENOMEM`. May sleep.
-    pub fn read_file(&mut self, name: &str, max_bytes: usize) -> Result<Option<KVec<u8>>> {
+    /// Returns `EFBIG` if it has more than `max_bytes`; `ENOMEM`. Sleeps only if an allocation with
+    /// `flags` does.
+    pub fn read_file(
+        &mut self,
+        name: &str,
+        max_bytes: usize,
+        flags: Flags,
+    ) -> Result<Option<KVec<u8>>> {
         let mut count = [0; 4];
         self.select(FILE_DIR);
         self.read(&mut count);
@@ -67,7 +75,7 @@ impl FwCfg {
             if size > max_bytes {
                 return Err(EFBIG);
             }
-            let mut content = KVec::from_elem(0, size, GFP_KERNEL)?;
+            let mut content = KVec::from_elem(0, size, flags)?;
             self.select(selector);
             self.read(&mut content);
             return Ok(Some(content));

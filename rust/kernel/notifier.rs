@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What registrations on blocking notifier chains have in common.
+//! What registrations on notifier chains have in common.
 //!
 //! C header: [`include/linux/notifier.h`](srctree/include/linux/notifier.h)
 
@@ -12,7 +12,7 @@ use crate::{
     types::Opaque, //
 };
 
-/// A blocking notifier chain, and the trait of those who listen to it.
+/// A notifier chain, and the trait of those who listen to it.
 ///
 /// # Safety
 ///

@@ -19,7 +19,6 @@
 #include <linux/ctype.h>
 #include <linux/device.h>
 #include <linux/elfnote.h>
-#include <linux/freezer.h>
 #include <linux/gfp.h>
 #include <linux/init.h>
 #include <linux/kasan.h>
@@ -99,8 +98,21 @@ static bool text_protected;
 
 static char saved_name[9] __ro_after_init;
 
+static ATOMIC_NOTIFIER_HEAD(wake_chain);
 static BLOCKING_NOTIFIER_HEAD(resume_chain);
 
+/* For what cannot wait: called with interrupts disabled, before anybody else does anything. */
+int register_shared_kernel_wake_notifier(struct notifier_block *block)
+{
+	return atomic_notifier_chain_register(&wake_chain, block);
+}
+
+int unregister_shared_kernel_wake_notifier(struct notifier_block *block)
+{
+	return atomic_notifier_chain_unregister(&wake_chain, block);
+}
+
+/* For what may sleep. */
 int register_shared_kernel_notifier(struct notifier_block *block)
 {
 	return blocking_notifier_chain_register(&resume_chain, block);
@@ -184,9 +196,22 @@ static void scrub_free_pages(void)
 	kasan_enable_current();
 }
 
+/* A guest without an identity of its own must not run. */
+static void check_identity(int ret)
+{
+	if (ret == NOTIFY_DONE)
+		panic("shared_kernel: nobody gives this guest an identity");
+	ret = notifier_to_errno(ret);
+	if (ret)
+		panic("shared_kernel: no identity for this guest: %d", ret);
+}
+
 /*
  * Waits until the host has saved the guest. What it saves is a guest in this very loop, so the end
  * of the loop is where every guest begins that is started from it.
+ *
+ * There is one processor, and its interrupts are disabled: nobody draws random numbers between the
+ * end of the loop and the first callbacks, which see to it that those are this guest's own.
  */
 static noinline enum gate_state wait_at_gate(void)
 {
@@ -204,7 +229,10 @@ static noinline enum gate_state wait_at_gate(void)
 			WRITE_ONCE(gate.state, state);
 		}
 	} while (state == GATE_WAITING);
-	text_protected = gate.flags & GATE_PROTECTED;
+	if (state == GATE_RESUMED) {
+		text_protected = gate.flags & GATE_PROTECTED;
+		check_identity(atomic_notifier_call_chain(&wake_chain, 0, NULL));
+	}
 	touch_softlockup_watchdog();
 	clocksource_touch_watchdog();
 	rcu_cpu_stall_reset();
@@ -213,34 +241,14 @@ static noinline enum gate_state wait_at_gate(void)
 }
 
 /*
- * A guest without an identity of its own must not run. The host waits for what is said here, also
- * of guests that are quiet otherwise.
- */
-static void give_identity(void)
-{
-	int level = console_loglevel;
-	int ret;
-
-	if (level <= LOGLEVEL_INFO)
-		console_loglevel = LOGLEVEL_INFO + 1;
-	ret = blocking_notifier_call_chain(&resume_chain, 0, NULL);
-	if (level <= LOGLEVEL_INFO)
-		pr_flush(CONSOLE_TIMEOUT_MS, true);
-	console_loglevel = level;
-
-	if (ret == NOTIFY_DONE)
-		panic("shared_kernel: nobody gives this guest an identity");
-	ret = notifier_to_errno(ret);
-	if (ret)
-		panic("shared_kernel: no identity for this guest: %d", ret);
-}
-
-/*
  * Stops here until the host has saved the guest, and returns 0 in each guest that was started from
  * that.
  */
 static int wait_to_be_saved(void)
 {
+	int level = console_loglevel;
+	enum gate_state state;
+
 	if (num_online_cpus() != 1) {
 		pr_err("%s: only a guest with one processor can be saved, not with %u\n",
 		       saved_name, num_online_cpus());
@@ -250,13 +258,19 @@ static int wait_to_be_saved(void)
 	pr_info("%s: at the save point\n", saved_name);
 	/* What is not on this guest's console yet would come on that of each guest. */
 	pr_flush(CONSOLE_TIMEOUT_MS, true);
-	if (wait_at_gate() == GATE_LEFT) {
+	/* The host waits for what a guest says of its identity, also one that is quiet otherwise. */
+	console_loglevel = max(level, LOGLEVEL_INFO + 1);
+	state = wait_at_gate();
+	if (state == GATE_RESUMED) {
+		bitmap_zero(written, KERNEL_IMAGE_SIZE / PAGE_SIZE);
+		check_identity(blocking_notifier_call_chain(&resume_chain, 0, NULL));
+		if (level <= LOGLEVEL_INFO)
+			pr_flush(CONSOLE_TIMEOUT_MS, true);
+	} else {
 		pr_warn("%s: not saved, the host did not come\n", saved_name);
-		return -ETIMEDOUT;
 	}
-	bitmap_zero(written, KERNEL_IMAGE_SIZE / PAGE_SIZE);
-	give_identity();
-	return 0;
+	console_loglevel = level;
+	return state == GATE_RESUMED ? 0 : -ETIMEDOUT;
 }
 
 /**
@@ -288,16 +302,11 @@ static int save_again(void)
 	guard(mutex)(&lock);
 	if (gate.state != GATE_RESUMED)
 		return -EOPNOTSUPP;
-	/* Nobody else may run before the guest has random numbers of its own. */
-	ret = freeze_processes();
-	if (ret)
-		return ret;
 	lock_device_hotplug();
 	ret = wait_to_be_saved();
 	if (ret)
 		WRITE_ONCE(gate.state, GATE_RESUMED);
 	unlock_device_hotplug();
-	thaw_processes();
 	return ret;
 }
 

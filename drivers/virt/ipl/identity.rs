@@ -14,11 +14,15 @@ use kernel::{
     fmt,
     fw_cfg::FwCfg,
     new_mutex,
+    new_spinlock,
     prelude::*,
     random,
     shared_kernel,
     str::CString,
-    sync::Mutex,
+    sync::{
+        Mutex,
+        SpinLock, //
+    },
     sysfs::FirmwareDirectory,
     timekeeping,
     utsname, //
@@ -37,6 +41,9 @@ const DIRECTORY: &CStr = c"ipl";
 /// The identity of this guest; none while it is not one that was started from a saved system.
 #[pin_data]
 pub(crate) struct Identity {
+    /// What the host says, from the first moment until the guest has become that.
+    #[pin]
+    text: SpinLock<Option<KVec<u8>>>,
     #[pin]
     directory: Mutex<Option<FirmwareDirectory>>,
 }
@@ -44,14 +51,14 @@ pub(crate) struct Identity {
 impl Identity {
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
+            text <- new_spinlock!(None),
             directory <- new_mutex!(None),
         })
     }
 
     /// Makes the guest what the resources say.
     fn assume(&self, resources: &Resources<'_>) -> Result {
-        // First of all: whatever the kernel does from now on may need random numbers.
-        random::reseed(&resources.seed().map_err(refuse)?);
+        random::notify_reseeded();
         let host_ns = resources.time_ns().map_err(refuse)?;
         let time_ns = clock::wall_clock(timekeeping::persistent_clock(), host_ns);
         timekeeping::set_wall_clock(time_ns)?;
@@ -74,14 +81,24 @@ impl Identity {
 }
 
 impl shared_kernel::Handler for Identity {
-    fn resumed(&self) -> Result {
+    fn woken(&self) -> Result {
         let file = resources::FW_CFG_FILE;
         let mut fw_cfg =
             FwCfg::new().inspect_err(|_| pr_err!("there is no fw_cfg device with resources\n"))?;
         let text = fw_cfg
-            .read_file(file, resources::MAX_BYTES)?
+            .read_file(file, resources::MAX_BYTES, GFP_ATOMIC)?
             .ok_or(ENOENT)
             .inspect_err(|_| pr_err!("the host has no resources for this guest ({file})\n"))?;
+
+        // Whatever happens from now on may need random numbers.
+        let resources = Resources::parse(&text).map_err(refuse)?;
+        random::reseed(&resources.seed().map_err(refuse)?);
+        *self.text.lock() = Some(text);
+        Ok(())
+    }
+
+    fn resumed(&self) -> Result {
+        let text = self.text.lock().take().ok_or(ENOENT)?;
 
         self.assume(&Resources::parse(&text).map_err(refuse)?)
     }
