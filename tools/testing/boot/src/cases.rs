@@ -30,6 +30,8 @@ use onecopy_boot::Driver;
 use onecopy_boot::Kernel;
 
 pub(crate) use self::directories::Evidence;
+pub(crate) use self::saved_text::LIVEPATCH;
+pub(crate) use self::saved_text::TRAMPOLINE;
 use crate::context::Context;
 
 /// Which kernels a case can run on.

@@ -28,6 +28,8 @@ use onecopy_store::Store;
 use tempfile::TempDir;
 
 use crate::cases::Evidence;
+use crate::cases::LIVEPATCH;
+use crate::cases::TRAMPOLINE;
 
 /// The segment of [`Context::programs`].
 pub(crate) const PROGRAMS: &str = "ROOT";
@@ -159,11 +161,13 @@ impl Context {
         protect: bool,
     ) -> Result<&'a SavedSystem> {
         let save = || {
-            let modules = if self.kernel.has("VIRTIO_CMM") {
-                Vec::new()
-            } else {
-                vec![balloon::CMM.to_owned()]
-            };
+            let mut modules = vec![TRAMPOLINE.to_owned()];
+            if self.kernel.has("LIVEPATCH") {
+                modules.push(LIVEPATCH.to_owned());
+            }
+            if !self.kernel.has("VIRTIO_CMM") {
+                modules.push(balloon::CMM.to_owned());
+            }
             let directory = tempfile::Builder::new().tempdir_in(&self.directory)?.keep();
             SavedSystem::save(&directory, &self.host, &self.kernel, &modules, protect)
         };

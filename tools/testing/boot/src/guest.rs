@@ -179,6 +179,22 @@ impl Guest {
         }
     }
 
+    /// Tells the guest to do something that takes long or never ends, and waits for what its console says
+    /// meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// When it answers at once, or does not say so within the time that a command may take.
+    pub fn run_until(&mut self, command: &str, arguments: &[&str], said: &str) -> Result<()> {
+        let arguments: Vec<&[u8]> = arguments.iter().map(|text| text.as_bytes()).collect();
+        let answer = self.control.run(command, &arguments, POLL_INTERVAL);
+        if !matches!(answer, Err(control::Error::Timeout { .. })) {
+            bail!("the guest has answered: {answer:?}");
+        }
+        let words = format!("the console says {said:?}");
+        self.wait_until(&words, |guest| Ok(guest.console().contains(said)))
+    }
+
     /// Waits until something is so.
     ///
     /// # Errors

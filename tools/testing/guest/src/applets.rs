@@ -4,6 +4,7 @@
 //! while the host tells the first process something else.
 
 mod attach;
+mod draw;
 mod hog;
 mod open;
 mod suspend;
@@ -19,6 +20,7 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+pub use self::draw::DRAW_BYTES;
 use crate::commands::Arguments;
 use crate::Failure;
 
@@ -31,6 +33,7 @@ const TABLE: &[(&str, Applet)] = &[
     ("self", touch::own_program),
     ("open-loop", open::open_loop),
     ("attach-loop", attach::attach_loop),
+    ("draw-random", draw::draw),
     ("hog", hog::hog),
     ("hold-memory", hog::hold),
     ("fragment-memory", hog::fragment),

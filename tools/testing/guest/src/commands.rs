@@ -8,6 +8,7 @@
 mod block;
 mod bpf;
 mod content;
+mod draws;
 mod files;
 mod kernel_log;
 mod kmemleak;
@@ -54,6 +55,7 @@ const TABLE: &[&[Command]] = &[
     block::COMMANDS,
     bpf::COMMANDS,
     content::COMMANDS,
+    draws::COMMANDS,
     files::COMMANDS,
     kernel_log::COMMANDS,
     kmemleak::COMMANDS,
