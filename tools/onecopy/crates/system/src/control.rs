@@ -2,6 +2,9 @@
 
 //! Guests that another process keeps.
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -182,7 +185,8 @@ impl Running {
         Ok(())
     }
 
-    /// Writes the state with all memory to a file. The guest must have been stopped.
+    /// Writes the state with all memory to a file. The guest must have been stopped; before it can go
+    /// on, see [`Self::go_on`].
     pub(crate) fn save_state(&self, path: &Path, timeout: Duration) -> Result<()> {
         let uri = state_uri(path)?;
         self.ask(&Ram::All.capability())?;
@@ -192,7 +196,6 @@ impl Running {
             match self.ask(&commands::QueryMigrate {})?.outcome() {
                 Some(outcome) => return outcome.map_err(|reason| self.not_savable(reason)),
                 None if start.elapsed() >= timeout => {
-                    self.ask(&commands::MigrateCancel {})?;
                     let seconds = timeout.as_secs();
                     return Err(
                         self.not_savable(format!("its memory is not written after {seconds} s"))
@@ -201,6 +204,24 @@ impl Running {
                 None => thread::sleep(TICK),
             }
         }
+    }
+
+    /// Lets a guest go on that was stopped to be saved. While its state is being written QEMU would
+    /// refuse, so that comes to its end first.
+    pub(crate) fn go_on(&self) -> Result<()> {
+        let start = Instant::now();
+        while self.ask(&commands::QueryMigrate {})?.is_active() {
+            self.ask(&commands::MigrateCancel {})?;
+            if start.elapsed() >= END_TIMEOUT {
+                let seconds = END_TIMEOUT.as_secs();
+                return Err(self.not_savable(format!(
+                    "QEMU has not given up writing its memory after {seconds} s"
+                )));
+            }
+            thread::sleep(TICK);
+        }
+        self.ask(&commands::Cont {})?;
+        Ok(())
     }
 
     /// Cuts the guest's power. Its keeper, which may be our own process, cleans up.

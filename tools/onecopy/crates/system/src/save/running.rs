@@ -8,6 +8,7 @@
 //! template are. That one never runs; its state is saved as a template's is.
 
 use std::fs;
+use std::mem;
 use std::path::Path;
 use std::path::PathBuf;
 use std::thread;
@@ -82,7 +83,7 @@ pub fn save_running(
     let _lock = running.lock()?;
     running.check_unplugged()?;
     // One that was killed has left it stopped.
-    running.ask(&commands::Cont {})?;
+    running.go_on()?;
     let directory = systems.directory(options.name);
     fs::create_dir_all(&directory).map_err(Error::io("create", &directory))?;
     systems.remove_unused(options.name)?;
@@ -111,20 +112,25 @@ struct Stopped<'a> {
 
 impl<'a> Stopped<'a> {
     fn new(running: &'a Running) -> Result<Self> {
+        // A guest that was stopped although QEMU's answer was lost has to go on, too.
+        let stopped = Self { running };
         running.ask(&commands::Stop {})?;
-        Ok(Self { running })
+        Ok(stopped)
     }
 
-    /// Cuts the guest's power.
+    /// Cuts the guest's power. It was saved, and must not go on beside those that are started from
+    /// it, even if it does not end.
     fn quit(self) -> Result<()> {
-        self.running.quit()
+        let running = self.running;
+        mem::forget(self);
+        running.quit()
     }
 }
 
 impl Drop for Stopped<'_> {
     fn drop(&mut self) {
         // If it does not go on, because it has ended, there is nothing to do.
-        let _ = self.running.ask(&commands::Cont {});
+        let _ = self.running.go_on();
     }
 }
 
@@ -231,4 +237,20 @@ fn share_unchanged(files: &[SavedFile], source: &Generation, draft: &Path) -> Re
         source.remember();
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::tests::Monitor;
+
+    #[test]
+    fn a_guest_goes_on_unless_it_was_saved() {
+        let monitor = Monitor::new(&[]);
+        let running = monitor.running();
+        drop(Stopped::new(&running).unwrap());
+        assert_eq!(monitor.told(), ["stop", "query-migrate", "cont"]);
+        Stopped::new(&running).unwrap().quit().unwrap();
+        assert_eq!(monitor.told(), ["stop", "quit"]);
+    }
 }

@@ -66,6 +66,12 @@ pub struct Migration {
 }
 
 impl Migration {
+    /// Returns whether it goes on.
+    pub fn is_active(&self) -> bool {
+        let status = self.status.as_deref().unwrap_or("none");
+        !matches!(status, "none" | "completed" | "failed" | "cancelled")
+    }
+
     /// Returns how it has ended; nothing while it goes on.
     pub fn outcome(self) -> Option<Result<(), String>> {
         match self.status.as_deref() {
