@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 pub use self::ram::Backing;
 pub use self::ram::RamRange;
+use crate::interrupt::Interrupt;
 use crate::options::Accel;
 use crate::options::Access;
 use crate::options::Cpu;
@@ -87,6 +88,8 @@ pub struct Config {
     pub control_socket: Option<PathBuf>,
     /// Where to keep the console's output; `None` keeps it only as long as the guest.
     pub console_log: Option<PathBuf>,
+    /// What ends waiting for the guest; never by default.
+    pub interrupt: Interrupt,
 }
 
 /// The sockets on which we listen for QEMU.
@@ -121,6 +124,7 @@ impl Config {
             incoming: false,
             control_socket: None,
             console_log: None,
+            interrupt: Interrupt::default(),
         }
     }
 

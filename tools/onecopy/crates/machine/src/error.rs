@@ -7,6 +7,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::console::ConsoleError;
+use crate::interrupt::Interrupted;
 use crate::outcome::Outcome;
 use crate::qmp::QmpError;
 
@@ -65,6 +66,9 @@ pub enum Error {
         /// The path.
         path: std::path::PathBuf,
     },
+    /// A signal has said that this is to be given up.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
     /// The monitor refused a command or went away.
     #[error("{source}{report}")]
     Qmp {

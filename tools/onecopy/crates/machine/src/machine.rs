@@ -4,6 +4,7 @@
 
 mod connect;
 mod state;
+mod talk;
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -22,10 +23,10 @@ use crate::accounting;
 use crate::config::Config;
 use crate::config::Sockets;
 use crate::console::Console;
-use crate::console::ConsoleError;
 use crate::console::Tee;
 use crate::error::Error;
 use crate::error::Report;
+use crate::interrupt::Interrupt;
 use crate::outcome::Outcome;
 use crate::outcome::ShutdownReason;
 use crate::process::Process;
@@ -40,6 +41,9 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long QEMU may take for an ordinary monitor command.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How often an interrupt is looked for.
+const TICK: Duration = Duration::from_millis(100);
+
 /// A QEMU process with one guest.
 ///
 /// The process ends with this value, and when our process ends in any way at all.
@@ -51,6 +55,7 @@ pub struct Machine {
     console: Console,
     ended: Option<Outcome>,
     console_log: PathBuf,
+    interrupt: Interrupt,
     _directory: TempDir,
 }
 
@@ -60,7 +65,8 @@ impl Machine {
     ///
     /// # Errors
     ///
-    /// When QEMU cannot be started or refuses its arguments; its own words are in the error.
+    /// When QEMU cannot be started or refuses its arguments; its own words are in the error. Also when
+    /// the interrupt of the configuration comes, as in all other waits but [`Self::wait`].
     pub fn start(config: &Config) -> Result<Self> {
         Self::start_with(config, None)
     }
@@ -96,9 +102,12 @@ impl Machine {
         let mut process = Process::start(command)
             .map_err(Error::io(format!("start {}", config.qemu.path().display())))?;
 
-        let stream = accept(&console_socket, &mut process, "connecting its console")?;
+        let interrupt = &config.interrupt;
+        let doing = "connecting its console";
+        let stream = accept(&console_socket, &mut process, interrupt, doing)?;
         let console = Console::attach(stream, log, tee).map_err(Error::io("read the console"))?;
-        let stream = accept(&qmp_socket, &mut process, "connecting its monitor")?;
+        let doing = "connecting its monitor";
+        let stream = accept(&qmp_socket, &mut process, interrupt, doing)?;
         let qmp = qmp::Client::negotiate(stream, START_TIMEOUT)
             .map_err(|error| start_failure(error, &mut process))?;
         Ok(Self {
@@ -107,6 +116,7 @@ impl Machine {
             console,
             ended: None,
             console_log,
+            interrupt: config.interrupt.clone(),
             _directory: directory,
         })
     }
@@ -143,50 +153,6 @@ impl Machine {
                 source,
                 report: Box::new(self.report()),
             })
-    }
-
-    /// Waits until the console says `pattern`; see [`Console::wait_for`].
-    ///
-    /// # Errors
-    ///
-    /// When it does not within `timeout`; the guest's last words are in the error.
-    pub fn wait_for(&mut self, pattern: &str, timeout: Duration) -> Result<String> {
-        let found = self.console.wait_for(pattern, timeout);
-        self.with_report(found)
-    }
-
-    /// Waits for the first of several texts; see [`Console::wait_for_any`].
-    ///
-    /// # Errors
-    ///
-    /// When none comes within `timeout`; the guest's last words are in the error.
-    pub fn wait_for_any(
-        &mut self,
-        patterns: &[&str],
-        timeout: Duration,
-    ) -> Result<(usize, String)> {
-        let found = self.console.wait_for_any(patterns, timeout);
-        self.with_report(found)
-    }
-
-    /// Waits until a line with `pattern` is complete; see [`Console::wait_for_line`].
-    ///
-    /// # Errors
-    ///
-    /// When it does not come within `timeout`; the guest's last words are in the error.
-    pub fn wait_for_line(&mut self, pattern: &str, timeout: Duration) -> Result<String> {
-        let found = self.console.wait_for_line(pattern, timeout);
-        self.with_report(found)
-    }
-
-    /// Sends a line to the console.
-    ///
-    /// # Errors
-    ///
-    /// When the guest is gone or does not read.
-    pub fn send_line(&mut self, line: &str) -> Result<()> {
-        let sent = self.console.send_line(line);
-        self.with_report(sent)
     }
 
     /// Returns how QEMU ended, or `None` while it runs.
@@ -290,19 +256,6 @@ impl Machine {
             stderr: self.process.stderr_tail(),
             console: self.console.tail(),
         }
-    }
-
-    fn with_report<T>(&mut self, result: std::result::Result<T, ConsoleError>) -> Result<T> {
-        result.map_err(|source| {
-            if matches!(source, ConsoleError::Ended { .. }) {
-                // The console closes just before the process ends: wait for its last words.
-                let _ = self.process.wait(COMMAND_TIMEOUT);
-            }
-            Error::Console {
-                source,
-                report: Box::new(self.report()),
-            }
-        })
     }
 
     fn poll_end(&mut self, timeout: Duration) -> Result<Option<Outcome>> {

@@ -10,6 +10,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -82,6 +83,28 @@ fn echo_disk(path: &Path) -> Disk {
         path: path.to_owned(),
         read_only: true,
     }
+}
+
+#[test]
+fn an_interrupt_ends_waiting_and_nothing_else() {
+    let Some(qemu) = qemu() else { return };
+    let config = Config {
+        paused: true,
+        ..Config::new(qemu, Accel::Tcg)
+    };
+    let mut machine = Machine::start(&config).unwrap();
+    let interrupt = config.interrupt.clone();
+    let signal = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(50));
+        interrupt.raise(2);
+    });
+    let error = machine.wait_for("what it never says", TIMEOUT).unwrap_err();
+    signal.join().unwrap();
+    assert_eq!(error.to_string(), "Interrupted by signal 2");
+    machine.execute(&commands::QueryStatus {}).unwrap();
+    machine.quit().unwrap();
+    let error = Machine::start(&config).unwrap_err();
+    assert!(matches!(error, Error::Interrupted(_)), "{error}");
 }
 
 #[test]

@@ -16,8 +16,10 @@ use rustix::io::Errno;
 
 use super::COMMAND_TIMEOUT;
 use super::START_TIMEOUT;
+use super::TICK;
 use crate::error::Error;
 use crate::error::Report;
+use crate::interrupt::Interrupt;
 use crate::outcome::Outcome;
 use crate::process::timespec;
 use crate::process::Process;
@@ -33,12 +35,14 @@ pub(super) fn listen(path: &Path) -> Result<UnixListener> {
 pub(super) fn accept(
     listener: &UnixListener,
     process: &mut Process,
+    interrupt: &Interrupt,
     doing: &str,
 ) -> Result<UnixStream> {
     let start = Instant::now();
     loop {
+        interrupt.check()?;
         let left = START_TIMEOUT.saturating_sub(start.elapsed());
-        let connected = wait_for_either(listener, process, left)?;
+        let connected = wait_for_either(listener, process, left.min(TICK))?;
         // A connection that QEMU made before it failed is of no use, so its end comes first.
         if let Some(status) = process.try_wait().map_err(Error::io("wait for QEMU"))? {
             return Err(Error::Ended {

@@ -89,6 +89,7 @@ impl Machine {
     ) -> Result<()> {
         let start = Instant::now();
         loop {
+            self.interrupt.check()?;
             if let Some(found) = look(self)? {
                 return Ok(found);
             }
