@@ -3,13 +3,13 @@
 //! A guest in the foreground: started, connected to our standard streams, and ended.
 
 use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
 use onecopy_machine::Config;
 use onecopy_machine::Error;
+use onecopy_machine::Interrupt;
 use onecopy_machine::Machine;
 use onecopy_machine::Outcome;
 use signal_hook::consts::SIGHUP;
@@ -36,13 +36,13 @@ pub(crate) enum End {
 
 /// Runs a guest until it ends, or until a signal or the time limit ends it.
 pub(crate) fn run(config: &Config, timeout: Option<Duration>) -> anyhow::Result<End> {
-    let signal = watch_signals()?;
+    let interrupt = watch_signals()?;
     let start = Instant::now();
     let mut machine = Machine::start_with(config, Some(Box::new(std::io::stdout())))?;
     let _keyboard = Keyboard::take(CtrlC::Ours)?;
     terminal::forward_input(machine.console().clone())?;
     let limit = timeout.map(|timeout| Limit { start, timeout });
-    attend(&mut machine, &signal, limit)
+    attend(&mut machine, &interrupt, limit)
 }
 
 /// How long a guest may run.
@@ -59,7 +59,7 @@ pub(crate) struct Limit {
 /// In the last two cases the guest still runs, and ends with its machine.
 pub(crate) fn attend(
     machine: &mut Machine,
-    signal: &AtomicUsize,
+    interrupt: &Interrupt,
     limit: Option<Limit>,
 ) -> anyhow::Result<End> {
     loop {
@@ -68,22 +68,22 @@ pub(crate) fn attend(
             Err(Error::Timeout { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        let received = signal.load(Ordering::Relaxed);
+        if let Some(signal) = interrupt.signal() {
+            return Ok(End::Signal(signal));
+        }
         let over = limit.filter(|limit| limit.start.elapsed() >= limit.timeout);
-        match (received, over) {
-            (0, None) => {}
-            (0, Some(limit)) => return Ok(End::Timeout(limit.timeout)),
-            (received, _) => return Ok(End::Signal(received)),
+        if let Some(limit) = over {
+            return Ok(End::Timeout(limit.timeout));
         }
     }
 }
 
-/// Remembers the number of the last signal that asks us to end.
-pub(crate) fn watch_signals() -> std::io::Result<Arc<AtomicUsize>> {
+/// From now on signals that ask us to end are an interrupt.
+pub(crate) fn watch_signals() -> std::io::Result<Interrupt> {
     let received = Arc::new(AtomicUsize::new(0));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         let number = usize::try_from(signal).unwrap_or_default();
         signal_hook::flag::register_usize(signal, Arc::clone(&received), number)?;
     }
-    Ok(received)
+    Ok(received.into())
 }

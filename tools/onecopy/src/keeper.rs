@@ -6,7 +6,8 @@
 //!
 //! 1. The keeper starts the guest and reports on its standard output: one line of JSON.
 //! 2. The command acknowledges on the keeper's standard input, and ends.
-//! 3. Until then the keeper watches its standard input: if that ends, so does the guest.
+//! 3. Until then the keeper watches its standard input: if that ends, so does the guest. A signal for
+//!    the command is passed on that way.
 
 use std::io;
 use std::io::BufRead;
@@ -25,6 +26,7 @@ use std::time::Instant;
 
 use anyhow::bail;
 use anyhow::Context;
+use onecopy_machine::Interrupt;
 use onecopy_system::Guest;
 use onecopy_system::Guests;
 use rustix::process::setsid;
@@ -38,6 +40,15 @@ const START_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// How long the command may take to acknowledge, and the keeper to end.
 const PEER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long the keeper may take to clean up; then it ends without.
+const CLEAN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The signal of a terminal that has gone, as the command has for its keeper.
+const HANGUP: usize = 1;
+
+/// How often signals are looked for.
+const TICK: Duration = Duration::from_millis(50);
 
 /// A guest that was started.
 #[derive(Debug, Serialize, Deserialize)]
@@ -56,6 +67,7 @@ enum Report {
 
 /// Starts a keeper with our own arguments, and waits until its guest is ready.
 pub(crate) fn start(timeout: Duration) -> anyhow::Result<Started> {
+    let interrupt = boot::watch_signals()?;
     let mut child = Command::new("/proc/self/exe")
         .arg0(std::env::args_os().next().unwrap_or_default())
         .arg("--keeper")
@@ -65,7 +77,8 @@ pub(crate) fn start(timeout: Duration) -> anyhow::Result<Started> {
         .stderr(Stdio::null())
         .spawn()
         .context("Cannot start the keeper of the guest")?;
-    match receive(&mut child, timeout.saturating_add(START_TIMEOUT)) {
+    let timeout = timeout.saturating_add(START_TIMEOUT);
+    match receive(&mut child, timeout, &interrupt) {
         Ok(Report::Started(started)) => {
             let mut pipe = child.stdin.take().context("The keeper has no input")?;
             pipe.write_all(b"\n")
@@ -83,7 +96,8 @@ pub(crate) fn start(timeout: Duration) -> anyhow::Result<Started> {
     }
 }
 
-fn receive(child: &mut Child, timeout: Duration) -> anyhow::Result<Report> {
+/// Waits for the report; a signal comes before it.
+fn receive(child: &mut Child, timeout: Duration, interrupt: &Interrupt) -> anyhow::Result<Report> {
     let stdout = child.stdout.take().context("The keeper has no output")?;
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
@@ -92,9 +106,15 @@ fn receive(child: &mut Child, timeout: Duration) -> anyhow::Result<Report> {
         // Nobody listens any more when the time is over.
         let _ = sender.send(read.map(|_| line));
     });
-    let line = match receiver.recv_timeout(timeout) {
-        Ok(line) => line.context("Cannot read from the keeper of the guest")?,
-        Err(_) => bail!("The keeper says nothing for {} s", timeout.as_secs()),
+    let start = Instant::now();
+    let line = loop {
+        let received = receiver.recv_timeout(TICK);
+        interrupt.check()?;
+        match received {
+            Ok(line) => break line.context("Cannot read from the keeper of the guest")?,
+            Err(RecvTimeoutError::Timeout) if start.elapsed() < timeout => {}
+            Err(_) => bail!("The keeper says nothing for {} s", timeout.as_secs()),
+        }
     };
     serde_json::from_str(&line).context("The keeper ended before the guest was ready")
 }
@@ -117,13 +137,13 @@ fn end(mut child: Child) -> io::Result<()> {
 /// Keeps the guest that `start` starts, until it ends.
 pub(crate) fn keep(
     guests: &Guests,
-    start: impl FnOnce() -> anyhow::Result<Guest>,
+    start: impl FnOnce(&Interrupt) -> anyhow::Result<Guest>,
 ) -> anyhow::Result<()> {
     // Signals of the terminal are not for us from now on.
     setsid()?;
-    let signal = boot::watch_signals()?;
-    let acknowledged = watch_peer(guests.clone())?;
-    let mut guest = match start() {
+    let interrupt = boot::watch_signals()?;
+    let acknowledged = watch_peer(guests.clone(), interrupt.clone())?;
+    let mut guest = match start(&interrupt) {
         Ok(guest) => guest,
         Err(error) => return report(&Report::Failed(format!("{error:#}"))),
     };
@@ -133,12 +153,12 @@ pub(crate) fn keep(
         system: record.system.to_string(),
         generation: record.generation,
     }))?;
-    if acknowledged.recv_timeout(PEER_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
+    if acknowledged.recv_timeout(PEER_TIMEOUT).is_err() {
         return Ok(guest.clean()?);
     }
     // No file system is kept busy by where the command was started.
     std::env::set_current_dir("/")?;
-    boot::attend(guest.machine(), &signal, None)?;
+    boot::attend(guest.machine(), &interrupt, None)?;
     Ok(guest.clean()?)
 }
 
@@ -150,9 +170,9 @@ fn report(report: &Report) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Watches standard input in the background: sends a message when the guest is acknowledged, and
-/// ends the process, and so QEMU, if the command has gone without that.
-fn watch_peer(guests: Guests) -> io::Result<mpsc::Receiver<()>> {
+/// Watches standard input in the background: sends a message when the guest is acknowledged. If the
+/// command has gone without that, the guest is given up, and at last the process ends, and so QEMU.
+fn watch_peer(guests: Guests, interrupt: Interrupt) -> io::Result<mpsc::Receiver<()>> {
     let (sender, receiver) = mpsc::channel();
     thread::Builder::new()
         .name("peer".to_owned())
@@ -161,6 +181,10 @@ fn watch_peer(guests: Guests) -> io::Result<mpsc::Receiver<()>> {
                 // If that fails, the keeper has given up waiting, and ends.
                 let _ = sender.send(());
             } else {
+                // Nobody waits for a message any more.
+                drop(sender);
+                interrupt.raise(HANGUP);
+                thread::sleep(CLEAN_TIMEOUT);
                 guests.abandon();
                 std::process::exit(1);
             }

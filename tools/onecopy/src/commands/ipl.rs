@@ -7,6 +7,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use onecopy_machine::accel::Choice;
+use onecopy_machine::Interrupt;
 use onecopy_system::ipl;
 use onecopy_system::Guest;
 use onecopy_system::IplOptions;
@@ -42,8 +43,8 @@ fn choose_pages(args: &IplArgs) -> std::io::Result<()> {
 
 /// Starts a guest and keeps it, for the process that waits for it.
 pub(super) fn keep(args: &IplArgs, places: &Places) -> anyhow::Result<Outcome> {
-    keeper::keep(&places.guests, || {
-        let options = options(args, places)?;
+    keeper::keep(&places.guests, |interrupt| {
+        let options = options(args, places, interrupt)?;
         choose_pages(args)?;
         Ok(ipl(&options, &places.systems, &places.guests, None)?)
     })?;
@@ -51,19 +52,19 @@ pub(super) fn keep(args: &IplArgs, places: &Places) -> anyhow::Result<Outcome> {
 }
 
 fn foreground(args: &IplArgs, places: &Places) -> anyhow::Result<End> {
-    let options = options(args, places)?;
+    let interrupt = boot::watch_signals()?;
+    let options = options(args, places, &interrupt)?;
     choose_pages(args)?;
-    let signal = boot::watch_signals()?;
     let tee = Box::new(std::io::stdout());
     let mut guest: Guest = ipl(&options, &places.systems, &places.guests, Some(tee))?;
     let _keyboard = Keyboard::take(CtrlC::Ours)?;
     terminal::forward_input(guest.machine().console().clone())?;
-    let end = boot::attend(guest.machine(), &signal, None)?;
+    let end = boot::attend(guest.machine(), &interrupt, None)?;
     guest.clean()?;
     Ok(end)
 }
 
-fn options(args: &IplArgs, places: &Places) -> anyhow::Result<IplOptions> {
+fn options(args: &IplArgs, places: &Places, interrupt: &Interrupt) -> anyhow::Result<IplOptions> {
     let mut parm = args.parm.clone();
     let mut segments = Vec::new();
     if !args.segments.is_empty() {
@@ -90,6 +91,7 @@ fn options(args: &IplArgs, places: &Places) -> anyhow::Result<IplOptions> {
             others: args.resources.clone(),
         },
         timeout: args.timeout,
+        interrupt: interrupt.clone(),
         extra_args: Vec::new(),
     })
 }

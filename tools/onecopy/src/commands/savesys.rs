@@ -15,6 +15,7 @@ use onecopy_system::RunningOptions;
 use onecopy_system::SaveOptions;
 use onecopy_system::Systems;
 
+use crate::boot;
 use crate::cli::SavesysArgs;
 use crate::emulator;
 use crate::outcome::SavedSystem;
@@ -30,6 +31,7 @@ pub(super) fn run(
                 name: args.name,
                 qemu: args.qemu.clone(),
                 timeout: args.timeout,
+                interrupt: boot::watch_signals()?,
             };
             save_running(&options, &Running::find(guests, guest)?, systems)?
         }
@@ -62,6 +64,7 @@ fn save_template(args: &SavesysArgs, systems: &Systems) -> anyhow::Result<Genera
         append: args.append.clone(),
         protect: args.protect,
         timeout: args.timeout,
+        interrupt: boot::watch_signals()?,
         extra_args: Vec::new(),
     };
     Ok(save(&options, systems)?)

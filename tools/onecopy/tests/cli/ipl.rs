@@ -261,10 +261,13 @@ fn a_start_interrupted_at_any_moment_leaves_a_guest_or_nothing() {
             host.ready_guests().len() == host.emulators().len()
         });
         for guest in host.ready_guests() {
-            host.dir.ok(&["logoff", &guest, "--now"]);
+            // One that nobody has acknowledged is just ending.
+            let ran = host.dir.run(&["logoff", &guest, "--now"]);
+            let is_gone = ran.stderr.starts_with("onecopy: There is no guest ");
+            assert!(ran.code == Some(0) || is_gone, "{ran:?}");
         }
+        host.wait_for_silence();
     }
-    host.wait_for_silence();
 }
 
 #[test]

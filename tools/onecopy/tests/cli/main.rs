@@ -23,6 +23,7 @@ mod running;
 mod saved;
 mod saveseg;
 mod savesys;
+mod signals;
 mod skeleton;
 mod usage;
 mod util;

@@ -14,7 +14,7 @@ use crate::util::eqnice;
 use crate::util::Dir;
 
 /// Says something on the console of a guest.
-fn say(host: &Host, guest: &str, text: &str) {
+pub(crate) fn say(host: &Host, guest: &str, text: &str) {
     let mut command = host.dir.command(&["console", guest]);
     let mut child = command
         .stdin(Stdio::piped())
@@ -28,6 +28,16 @@ fn say(host: &Host, guest: &str, text: &str) {
         .write_all(text.as_bytes())
         .unwrap();
     assert!(child.wait().unwrap().success());
+}
+
+/// Returns whether a guest is being saved as WARM, and has such a file by now.
+pub(crate) fn draft_has(host: &Host, name: &str) -> bool {
+    let Ok(entries) = fs::read_dir(host.dir.path("store/systems/WARM")) else {
+        return false;
+    };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let mut drafts = paths.filter(|path| path.to_str().unwrap().contains("/.draft-"));
+    drafts.any(|path| path.join(name).exists())
 }
 
 #[test]

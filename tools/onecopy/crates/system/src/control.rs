@@ -17,6 +17,7 @@ use onecopy_machine::accounting::Usage;
 use onecopy_machine::qmp;
 use onecopy_machine::qmp::commands;
 use onecopy_machine::state_uri;
+use onecopy_machine::Interrupt;
 use onecopy_machine::Ram;
 use onecopy_store::Lock;
 
@@ -187,12 +188,18 @@ impl Running {
 
     /// Writes the state with all memory to a file. The guest must have been stopped; before it can go
     /// on, see [`Self::go_on`].
-    pub(crate) fn save_state(&self, path: &Path, timeout: Duration) -> Result<()> {
+    pub(crate) fn save_state(
+        &self,
+        path: &Path,
+        timeout: Duration,
+        interrupt: &Interrupt,
+    ) -> Result<()> {
         let uri = state_uri(path)?;
         self.ask(&Ram::All.capability())?;
         self.ask(&commands::Migrate { uri })?;
         let start = Instant::now();
         loop {
+            interrupt.check()?;
             match self.ask(&commands::QueryMigrate {})?.outcome() {
                 Some(outcome) => return outcome.map_err(|reason| self.not_savable(reason)),
                 None if start.elapsed() >= timeout => {

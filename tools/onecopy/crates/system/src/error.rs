@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use onecopy_format::resources::ResourceError;
 use onecopy_format::segment_space::Name;
+use onecopy_machine::Interrupted;
 use onecopy_machine::QemuError;
 use onecopy_machine::Report;
 use onecopy_store::listed;
@@ -52,6 +53,9 @@ pub enum Error {
         /// What the monitor said.
         source: onecopy_machine::qmp::QmpError,
     },
+    /// A signal has said that this is to be given up.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
     /// The kernel cannot be saved.
     #[error(transparent)]
     Kernel(#[from] KernelError),

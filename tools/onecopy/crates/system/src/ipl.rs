@@ -19,6 +19,7 @@ use onecopy_machine::options::Accel;
 use onecopy_machine::options::FwCfg;
 use onecopy_machine::qmp::commands;
 use onecopy_machine::Config;
+use onecopy_machine::Interrupt;
 use onecopy_machine::Machine;
 use onecopy_machine::Qemu;
 use onecopy_machine::Ram;
@@ -74,6 +75,8 @@ pub struct IplOptions {
     pub resources: ResourceOptions,
     /// How long the guest may take to say that it has its identity.
     pub timeout: Duration,
+    /// What ends the start, before the guest is ready.
+    pub interrupt: Interrupt,
     /// More arguments for QEMU: those of the template, see [`crate::SaveOptions`].
     pub extra_args: Vec<OsString>,
 }
@@ -95,8 +98,9 @@ pub struct Guest {
 ///
 /// # Errors
 ///
-/// When there is no such system or the guest may not start from it, a file of it is not what was saved, this host is not like the one
-/// that saved it, the name is in use, or the guest does not go on. Nothing is left behind.
+/// When there is no such system or the guest may not start from it, a file of it is not what was saved,
+/// this host is not like the one that saved it, the name is in use, the guest does not go on, or the
+/// interrupt comes. Nothing is left behind.
 pub fn ipl(
     options: &IplOptions,
     systems: &Systems,
@@ -118,7 +122,7 @@ pub fn ipl(
     let options = &told(options, &nics);
     let qemu = assume_qemu(options.qemu.as_deref(), manifest);
     let accel = choose_accel(options.accel, manifest, &qemu)?;
-    generation.verify()?;
+    generation.verify(&options.interrupt)?;
 
     let keeper = Process::ours().map_err(Error::io("examine", Path::new("/proc/self")))?;
     let record = |guest: &GuestName| Record {
@@ -223,10 +227,13 @@ impl Guest {
         let guest = self.claim.name().clone();
         let words = format!("ipl: {guest}: started from a saved system");
         let found = self.machine.wait_for(&words, timeout);
-        found.map_err(|source| Error::NotReady {
-            guest,
-            name: self.record.system,
-            source: Box::new(source),
+        found.map_err(|source| match source {
+            onecopy_machine::Error::Interrupted(interrupted) => interrupted.into(),
+            source => Error::NotReady {
+                guest,
+                name: self.record.system,
+                source: Box::new(source),
+            },
         })?;
         self.record.ready = true;
         self.claim.write(&self.record)
@@ -273,6 +280,7 @@ fn config(
         control_socket: Some(claim.file(guests::QMP)),
         console_log: Some(claim.file(guests::CONSOLE_LOG)),
         extra_args: options.extra_args.clone(),
+        interrupt: options.interrupt.clone(),
         ..config
     })
 }

@@ -17,6 +17,7 @@ use onecopy_format::segment_space::Name;
 use onecopy_machine::options::Accel;
 use onecopy_machine::options::Cpu;
 use onecopy_machine::options::Kernel as Boot;
+use onecopy_machine::Interrupt;
 use onecopy_machine::Qemu;
 use onecopy_store::Form;
 use onecopy_store::Publisher;
@@ -76,6 +77,8 @@ pub struct SaveOptions {
     pub protect: bool,
     /// How long the template may take to its save point.
     pub timeout: Duration,
+    /// What ends the save before the generation is published.
+    pub interrupt: Interrupt,
     /// More arguments for QEMU. Devices that they add are part of the state, so every guest needs
     /// the same ones.
     pub extra_args: Vec<OsString>,
@@ -86,8 +89,8 @@ pub struct SaveOptions {
 ///
 /// # Errors
 ///
-/// When the kernel cannot be saved, the template does not reach its save point, or the store is
-/// full. The store is then as it was.
+/// When the kernel cannot be saved, the template does not reach its save point, the store is full, or
+/// the interrupt comes. The store is then as it was.
 pub fn save(options: &SaveOptions, systems: &Systems) -> Result<Generation> {
     let kernel = Kernel::read(&options.kernel)?;
     if options.protect && !kernel.layout.can_protect {
@@ -106,7 +109,7 @@ pub fn save(options: &SaveOptions, systems: &Systems) -> Result<Generation> {
     let draft = Scratch::create(&directory)?;
     let command_line = command_line(options, &ranges);
     let machine = run(options, &kernel, &ranges, &command_line, draft.path())?;
-    let files = seal(&ranges, draft.path(), content::PUBLIC)?;
+    let files = seal(&ranges, draft.path(), content::PUBLIC, &options.interrupt)?;
     let definition = options.definition.as_ref();
     let restricted = definition.is_some_and(|definition| definition.restricted);
     let manifest = Manifest {
@@ -127,7 +130,7 @@ pub fn save(options: &SaveOptions, systems: &Systems) -> Result<Generation> {
         ranges,
         files,
     };
-    let generation = publish(manifest, systems, &draft, definition)?;
+    let generation = publish(manifest, systems, &draft, definition, &options.interrupt)?;
     systems.remove_unused(options.name)?;
     Ok(generation)
 }
@@ -158,8 +161,9 @@ fn run(
         append: command_line.to_owned(),
     });
     config.extra_args.extend(options.extra_args.iter().cloned());
+    config.interrupt = options.interrupt.clone();
     let mut template = Template::start(options.name, &config, &kernel.layout, ranges, directory)?;
-    template.wait_for_save_point(options.timeout)?;
+    template.wait_for_save_point(options.timeout, &options.interrupt)?;
     let (board, version) = template.save(&directory.join(STATE), options.protect)?;
     Ok(Machine {
         board,
@@ -209,9 +213,15 @@ fn command_line(options: &SaveOptions, ranges: &[Range]) -> String {
     line
 }
 
-fn seal(ranges: &[Range], directory: &Path, mode: u32) -> Result<Vec<SavedFile>> {
+fn seal(
+    ranges: &[Range],
+    directory: &Path,
+    mode: u32,
+    interrupt: &Interrupt,
+) -> Result<Vec<SavedFile>> {
     let names = ranges.iter().filter_map(Range::file_name);
     let seal = |name: String| {
+        interrupt.check()?;
         let path = directory.join(&name);
         content::seal(&path, &name, mode).map_err(Error::io("write", &path))
     };
@@ -224,9 +234,11 @@ fn publish(
     systems: &Systems,
     draft: &Scratch,
     skeleton: Option<&Definition>,
+    interrupt: &Interrupt,
 ) -> Result<Generation> {
     let directory = systems.directory(manifest.name);
     let publisher = Publisher::lock(&directory, Form::System)?;
+    interrupt.check()?;
     manifest.generation = publisher.next_generation()?;
     let path = draft.path().join(manifest::FILE);
     let invalid = |source| Error::Manifest {

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use onecopy_machine::options::Accel;
+use onecopy_machine::Interrupt;
 use onecopy_machine::Qemu;
 use onecopy_system::ipl;
 use onecopy_system::save;
@@ -56,6 +57,7 @@ impl Host {
             append: None,
             protect: false,
             timeout: TIMEOUT,
+            interrupt: Interrupt::default(),
             extra_args: arguments(&SERIAL),
         };
         save(&options, &host.systems()).unwrap();
@@ -82,6 +84,7 @@ impl Host {
             nics: Vec::new(),
             resources: ResourceOptions::default(),
             timeout: TIMEOUT,
+            interrupt: Interrupt::default(),
             extra_args: arguments(extra_args),
         };
         ipl(&options, &self.systems(), &self.guests(), None)

@@ -98,3 +98,22 @@ fn a_guest_goes_on_when_its_memory_is_not_written_any_more() {
     let [ask, cancel] = ["query-migrate", "migrate_cancel"];
     assert_eq!(monitor.told(), [ask, cancel, ask, cancel, ask, "cont"]);
 }
+
+#[test]
+fn memory_is_written_until_an_interrupt_comes() {
+    let interrupt = Interrupt::default();
+    let monitor = Monitor::new(&["setup", "active", "completed"]);
+    let save = || {
+        let path = Path::new("/s/memory");
+        monitor
+            .running()
+            .save_state(path, ANSWER_TIMEOUT, &interrupt)
+    };
+    save().unwrap();
+    let said = monitor.told();
+    assert_eq!(said[..2], ["migrate-set-capabilities", "migrate"]);
+    assert_eq!(said[2..], ["query-migrate"; 3]);
+    interrupt.raise(15);
+    let error = save().unwrap_err();
+    assert!(matches!(error, Error::Interrupted(_)), "{error}");
+}

@@ -18,6 +18,7 @@ use std::time::Instant;
 use onecopy_format::saved_kernel;
 use onecopy_format::segment_space::Name;
 use onecopy_machine::qmp::commands;
+use onecopy_machine::Interrupt;
 use onecopy_machine::Machine;
 use onecopy_machine::Ram;
 use onecopy_store::Scratch;
@@ -63,6 +64,8 @@ pub struct RunningOptions {
     pub qemu: Option<PathBuf>,
     /// How long the guest may take until it asks to be saved.
     pub timeout: Duration,
+    /// What ends the save before the generation is published.
+    pub interrupt: Interrupt,
 }
 
 /// Waits until a guest asks to be saved, publishes what it has become as a new generation, and ends
@@ -70,8 +73,8 @@ pub struct RunningOptions {
 ///
 /// # Errors
 ///
-/// When the guest has more than its template had, does not ask in time, or cannot be saved. It then
-/// goes on, and the store is as it was.
+/// When the guest has more than its template had, does not ask in time, or cannot be saved, and when
+/// the interrupt comes. The guest then goes on, and the store is as it was.
 pub fn save_running(
     options: &RunningOptions,
     running: &Running,
@@ -89,7 +92,7 @@ pub fn save_running(
     systems.remove_unused(options.name)?;
 
     let draft = Scratch::create(&directory)?;
-    wait_for_save_point(running, source.manifest(), draft.path(), options.timeout)?;
+    wait_for_save_point(options, running, source.manifest(), draft.path())?;
     let stopped = Stopped::new(running)?;
     let files = save_stopped(options, running, &source, draft.path())?;
     let manifest = Manifest {
@@ -99,7 +102,7 @@ pub fn save_running(
         files,
         ..source.manifest().clone()
     };
-    let generation = publish(manifest, systems, &draft, None)?;
+    let generation = publish(manifest, systems, &draft, None, &options.interrupt)?;
     stopped.quit()?;
     systems.remove_unused(options.name)?;
     Ok(generation)
@@ -136,15 +139,16 @@ impl Drop for Stopped<'_> {
 
 /// Waits until the guest's kernel waits for us.
 fn wait_for_save_point(
+    options: &RunningOptions,
     running: &Running,
     manifest: &Manifest,
     draft: &Path,
-    timeout: Duration,
 ) -> Result<()> {
     let start = Instant::now();
     while gate_state(running, manifest, draft)? != Some(saved_kernel::Gate::Waiting) {
-        if start.elapsed() >= timeout {
-            let seconds = timeout.as_secs();
+        options.interrupt.check()?;
+        if start.elapsed() >= options.timeout {
+            let seconds = options.timeout.as_secs();
             return Err(running.not_savable(format!(
                 "it did not ask for it within {seconds} s; write 1 to \
                  /sys/kernel/shared_kernel/save in the guest"
@@ -182,7 +186,7 @@ fn save_stopped(
     }
     reserve(&manifest.ranges, draft)?;
     let memory = draft.join(MEMORY);
-    running.save_state(&memory, MEMORY_TIMEOUT)?;
+    running.save_state(&memory, MEMORY_TIMEOUT, &options.interrupt)?;
     let mut machine = machine(options, manifest, draft)?;
     check_version(machine.version()?, manifest)?;
     machine.load_state(&memory, Ram::All, MEMORY_TIMEOUT)?;
@@ -194,7 +198,12 @@ fn save_stopped(
     machine.quit()?;
 
     // What user processes have in memory is nobody else's business.
-    let files = seal(&manifest.ranges, draft, content::PRIVATE)?;
+    let files = seal(
+        &manifest.ranges,
+        draft,
+        content::PRIVATE,
+        &options.interrupt,
+    )?;
     share_unchanged(&files, source, draft)?;
     Ok(files)
 }
@@ -213,6 +222,7 @@ fn machine(options: &RunningOptions, manifest: &Manifest, draft: &Path) -> Resul
     );
     config.name = format!("onecopy-save-{}", options.name);
     config.incoming = true;
+    config.interrupt = options.interrupt.clone();
     Machine::start(&config).map_err(|error| start_error(error, &config, manifest))
 }
 

@@ -13,6 +13,7 @@ use onecopy_format::saved_kernel::Layout;
 use onecopy_format::segment_space::Name;
 use onecopy_machine::qmp::commands;
 use onecopy_machine::Config;
+use onecopy_machine::Interrupt;
 use onecopy_machine::Machine;
 use onecopy_machine::Ram;
 use onecopy_machine::Version;
@@ -53,9 +54,14 @@ impl Template {
     }
 
     /// Waits until the kernel says that it can be saved.
-    pub(super) fn wait_for_save_point(&mut self, timeout: Duration) -> Result<()> {
+    pub(super) fn wait_for_save_point(
+        &mut self,
+        timeout: Duration,
+        interrupt: &Interrupt,
+    ) -> Result<()> {
         let start = Instant::now();
         loop {
+            interrupt.check()?;
             let state = self.gate_state()?;
             match state {
                 Some(saved_kernel::Gate::Waiting) => return Ok(()),

@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
 
+use onecopy_machine::Interrupt;
 use rustix::fs::flock;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
@@ -101,14 +102,15 @@ impl Generation {
     ///
     /// # Errors
     ///
-    /// When a file is not, or cannot be read.
-    pub(crate) fn verify(&self) -> Result<()> {
+    /// When a file is not, or cannot be read, or the interrupt comes.
+    pub(crate) fn verify(&self, interrupt: &Interrupt) -> Result<()> {
         let stamp = || Stamp::of(&self.path, &self.manifest);
         let before = stamp().map_err(Error::io("examine the files in", &self.path))?;
         if before.is_known(&self.path) {
             return Ok(());
         }
         for file in &self.manifest.files {
+            interrupt.check()?;
             if let Some(reason) = self.problem(file)? {
                 return Err(Error::Corrupt {
                     path: self.path.join(&file.name),
