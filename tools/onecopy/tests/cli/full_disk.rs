@@ -9,6 +9,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
+use crate::saved::Host;
 use crate::util::eqnice;
 use crate::util::has_mkfs;
 use crate::util::Dir;
@@ -41,11 +42,16 @@ fn way_into_a_namespace(dir: &Path) -> Option<&'static [&'static str]> {
     None
 }
 
-/// Mounts a disk of 12 MiB as the store and runs a script there.
+/// Mounts a disk of 12 MiB as the store and runs a script there; then shows what is left.
 pub(crate) fn run_on_small_disk(dir: &Dir, script: &str) -> Option<String> {
+    let left = "echo \"left: $(ls -A store/segments/USR | tr '\\n' ' ')\"";
+    run_on_disk(dir, 12, &format!("{script}\n{left}\n"))
+}
+
+/// Mounts a disk of some MiB as the store and runs a script there, which can make it larger.
+pub(crate) fn run_on_disk(dir: &Dir, size_mib: u32, script: &str) -> Option<String> {
     let script = format!(
-        "set -u; mkdir store; mount -t tmpfs -o size=12m none store || exit 99\n{script}\n\
-         echo \"left: $(ls -A store/segments/USR | tr '\\n' ' ')\"\n"
+        "set -u; mkdir store; mount -t tmpfs -o size={size_mib}m none store || exit 99\n{script}"
     );
     let way = way_into_a_namespace(&dir.path(""))?;
     let mut command = Command::new("unshare");
@@ -54,6 +60,7 @@ pub(crate) fn run_on_small_disk(dir: &Dir, script: &str) -> Option<String> {
         .args(["sh", "-c", &script])
         .current_dir(dir.path(""))
         .env("ONECOPY_ROOT", dir.path("store"))
+        .env("ONECOPY_RUN", dir.path("run"))
         .env("onecopy", PROGRAM)
         .env("LC_ALL", "C");
     let ran = dir.finish(&mut command);
@@ -120,5 +127,53 @@ fn a_directory_that_does_not_fit_leaves_nothing() {
     eqnice!(
         rest,
         "SPACE  MEMBER  TYPE  GEN  OFFSET  SIZE  DAX  SAVED\nexit 0\nleft: .lock \n"
+    );
+}
+
+#[test]
+fn a_guest_that_does_not_fit_goes_on_until_there_is_room() {
+    let Some(host) = Host::empty() else { return };
+    // The disk grows until the guest fits, so that each thing that is written is once too much.
+    let savesys = host.save_arguments().join(" ");
+    let script = format!(
+        "$onecopy {savesys} && $onecopy ipl LX --as web || exit
+         echo save | $onecopy console web >/dev/null
+         for step in $(seq 0 20); do
+             size=$(( $(du -sm store | cut -f 1) + step * 12 ))
+             mount -o remount,size=${{size}}m store
+             echo \"step $step\"
+             $onecopy savesys WARM --running web --timeout 20 2>&1 && break
+             ls -A store/systems/WARM
+             $onecopy query guests | grep -o 'web.* running'
+         done
+         $onecopy query nss --verify && $onecopy ipl WARM --as again
+         $onecopy logoff again --now"
+    );
+    let Some(said) = run_on_disk(&host.dir, 400, &script) else {
+        return;
+    };
+    let mut steps = said.split("step ").skip(1).collect::<Vec<_>>();
+    let last = steps.pop().unwrap();
+    for step in &steps {
+        let (complaint, rest) = step
+            .split_once("\n.lock\n")
+            .unwrap_or_else(|| panic!("{said}"));
+        assert!(complaint.contains("No space left on device"), "{said}");
+        assert!(
+            rest.starts_with("web ") && rest.ends_with(" running\n"),
+            "{said}"
+        );
+    }
+    for what in [
+        "onecopy: Cannot make room for DIR/store/",
+        "onecopy: Guest web cannot be saved",
+    ] {
+        assert!(steps.iter().any(|step| step.contains(what)), "{said}");
+    }
+    assert!(last.contains("\nWARM generation 1: 512 MiB, "), "{said}");
+    assert!(!last.contains("CORRUPT"), "{said}");
+    assert!(
+        last.ends_with("again: started from WARM generation 1\nagain: was ended\n"),
+        "{said}"
     );
 }

@@ -11,6 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rustix::fs::fallocate;
+use rustix::fs::fstatfs;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 use sha2::Digest;
@@ -23,6 +24,9 @@ const CHUNK_BYTES: usize = 1 << 20;
 
 /// What holes are multiples of, in bytes.
 const BLOCK_BYTES: usize = 4096;
+
+/// What says that a file is in a tmpfs.
+const TMPFS_MAGIC: i64 = 0x0102_1994;
 
 /// Creates a file of zeroes and reserves its space, so that a full disk is noticed now and not by
 /// a guest that stores there.
@@ -45,12 +49,12 @@ pub(crate) fn reserve(path: &Path, size_bytes: u64) -> io::Result<File> {
 pub(crate) const PUBLIC: u32 = 0o444;
 pub(crate) const PRIVATE: u32 = 0o400;
 
-/// Gives back the space of blocks that are zero, makes the file read-only, writes it to disk and
+/// Gives back the space of blocks that are zero, except on tmpfs, makes the file read-only, writes it to disk and
 /// computes its digest.
 pub(crate) fn seal(path: &Path, name: &str, mode: u32) -> io::Result<SavedFile> {
     let file = File::options().read(true).write(true).open(path)?;
     let mut hasher = Sha256::new();
-    let mut holes = Holes::new(&file);
+    let mut holes = Holes::new(&file)?;
     let mut buffer = vec![0; CHUNK_BYTES];
     let mut at = 0;
     loop {
@@ -97,12 +101,17 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
 /// Collects neighbouring blocks of zeroes into one hole.
 struct Holes<'a> {
     file: &'a File,
+    are_allowed: bool,
     start: Option<u64>,
 }
 
 impl<'a> Holes<'a> {
-    fn new(file: &'a File) -> Self {
-        Self { file, start: None }
+    fn new(file: &'a File) -> io::Result<Self> {
+        Ok(Self {
+            file,
+            are_allowed: !is_in_tmpfs(file)?,
+            start: None,
+        })
     }
 
     /// Looks at the block at an offset.
@@ -116,7 +125,7 @@ impl<'a> Holes<'a> {
 
     /// Ends a hole before an offset.
     fn punch(&mut self, end: u64) -> io::Result<()> {
-        let Some(start) = self.start.take() else {
+        let Some(start) = self.start.take().filter(|_| self.are_allowed) else {
             return Ok(());
         };
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
@@ -126,6 +135,11 @@ impl<'a> Holes<'a> {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Whether a hole needs space as soon as a guest reads it; the guest would die of a full disk then.
+fn is_in_tmpfs(file: &File) -> io::Result<bool> {
+    Ok(fstatfs(file)?.f_type == TMPFS_MAGIC)
 }
 
 /// Reads until the buffer is full or the file ends.
@@ -161,8 +175,19 @@ mod tests {
         assert_eq!((sealed.size_bytes, &sealed.sha256), (8 << 20, &before));
         assert_eq!(digest(&File::open(&path).unwrap()).unwrap(), before);
         let metadata = path.metadata().unwrap();
-        assert!(metadata.blocks() * 512 < 1 << 20, "{}", metadata.blocks());
+        if !is_in_tmpfs(&file).unwrap() {
+            assert!(metadata.blocks() * 512 < 1 << 20, "{}", metadata.blocks());
+        }
         assert_eq!(metadata.permissions().mode() & 0o777, 0o444);
+    }
+
+    #[test]
+    fn a_file_that_is_in_memory_keeps_its_space() {
+        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        let path = directory.path().join("a");
+        reserve(&path, 8 << 20).unwrap();
+        seal(&path, "a", PUBLIC).unwrap();
+        assert_eq!(path.metadata().unwrap().blocks() * 512, 8 << 20);
     }
 
     #[test]
