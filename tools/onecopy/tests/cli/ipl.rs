@@ -50,16 +50,7 @@ fn a_guest_is_started_talked_to_and_ended() {
     // The seed is nowhere any more.
     assert!(!dir.path("run/guests/web/resources").exists());
 
-    let mut console = dir.command(&["console", "web"]);
-    let mut child = console
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(b"hello\n").unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success());
-    let said = String::from_utf8(output.stdout).unwrap();
+    let said = host.say("web", "hello\n");
     // The terminal echoes, and so does the guest; the kernel may say something in between.
     assert_eq!(said.matches("hello\r\n").count(), 2, "{said:?}");
 

@@ -3,32 +3,22 @@
 //! `onecopy savesys --running` and `--protect`.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
+use std::thread;
+use std::time::Instant;
 
 use crate::guest;
 use crate::guest::Action;
 use crate::saved::Host;
 use crate::util::eqnice;
+use crate::util::processes_with;
+use crate::util::wait_until;
 use crate::util::Dir;
 
-/// Says something on the console of a guest.
-pub(crate) fn say(host: &Host, guest: &str, text: &str) {
-    let mut command = host.dir.command(&["console", guest]);
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(text.as_bytes())
-        .unwrap();
-    assert!(child.wait().unwrap().success());
-}
+/// How many moments a save is killed at.
+const MOMENTS: u32 = 8;
 
 /// Returns whether a guest is being saved as WARM, and has such a file by now.
 pub(crate) fn draft_has(host: &Host, name: &str) -> bool {
@@ -46,7 +36,7 @@ fn a_running_guest_becomes_a_system_of_its_own() {
     let dir = &host.dir;
     dir.ok(&["ipl", "LX", "--as", "web"]);
     // The guest asks first, and waits.
-    say(&host, "web", "save\n");
+    host.say("web", "save\n");
     let said = dir.ok(&["savesys", "WARM", "--running", "web"]);
     assert!(said.starts_with("WARM generation 1: 512 MiB, "), "{said}");
     assert!(host.ready_guests().is_empty());
@@ -93,6 +83,57 @@ fn a_guest_that_does_not_ask_or_has_more_is_not_saved() {
     }
     assert_eq!(host.ready_guests(), ["large", "web"]);
     assert!(!dir.path("store/systems/WARM/current").exists());
+}
+
+#[test]
+fn a_save_of_a_guest_killed_at_any_moment_loses_nothing() {
+    let Some(host) = Host::new() else { return };
+    let dir = &host.dir;
+    let save = ["savesys", "WARM", "--running", "web"];
+    let begin = || {
+        dir.ok(&["ipl", "LX", "--as", "web"]);
+        host.say("web", "save\n");
+    };
+    begin();
+    let start = Instant::now();
+    dir.ok(&save);
+    let whole = start.elapsed();
+    let (mut saved, mut went_on) = (0, 0);
+    for moment in 0..MOMENTS {
+        begin();
+        let mut command = dir.command(&save);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        thread::sleep(whole * (moment + 1) / (MOMENTS + 1));
+        child.kill().unwrap();
+        let was_killed = child.wait().unwrap().signal() == Some(9);
+        wait_until("the second machine ends", || {
+            processes_with(&dir.path("store/systems/WARM")).is_empty()
+        });
+        // What was there, or what was to be there, or both; all of it complete.
+        let listed = dir.ok(&["query", "nss", "--verify"]);
+        assert!(listed.contains("\nWARM "), "{listed}");
+        let mut rows = listed.lines().skip(1);
+        assert!(rows.all(|row| row.ends_with("intact")), "{listed}");
+        if host.emulators().is_empty() {
+            saved += 1;
+        } else if moment % 2 == 0 {
+            assert!(was_killed, "the guest must have ended");
+            dir.ok(&save);
+            went_on += 1;
+        } else {
+            eqnice!(dir.ok(&["logoff", "web", "--now"]), "web: was ended\n");
+        }
+        host.wait_for_silence();
+    }
+    assert!(
+        went_on > 0,
+        "{saved} saves of {MOMENTS} were not killed in time"
+    );
+    dir.ok(&["ipl", "WARM", "--as", "again"]);
+    let said = host.say("again", "hello\n");
+    assert_eq!(said.matches("hello\r\n").count(), 2, "{said:?}");
+    dir.ok(&["ipl", "LX", "--as", "web"]);
 }
 
 #[test]

@@ -3,8 +3,10 @@
 //! A saved system for tests: the real kernel, and an init of some instructions.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
+use std::process::Stdio;
 
 use onecopy_machine::Qemu;
 use sha2::Digest;
@@ -126,6 +128,20 @@ impl Host {
             .filter(|row| row.contains(" running "));
         let names = rows.filter_map(|row| row.split_whitespace().next());
         names.map(str::to_owned).collect()
+    }
+
+    /// Says something on the console of a guest, and returns what that says until it is silent.
+    #[track_caller]
+    pub(crate) fn say(&self, guest: &str, text: &str) -> String {
+        let mut command = self.dir.command(&["console", guest]);
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(text.as_bytes()).unwrap();
+        drop(input);
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// Waits until no guest is left.

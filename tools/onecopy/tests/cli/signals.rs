@@ -17,7 +17,6 @@ use rustix::process::Signal;
 use crate::guest::shared_kernel;
 use crate::guest::Action;
 use crate::running::draft_has;
-use crate::running::say;
 use crate::saved::Host;
 use crate::savesys::names;
 use crate::util::processes_with;
@@ -88,7 +87,7 @@ fn a_guest_that_does_not_ask_yet_is_not_waited_for() {
     );
     assert!(!draft_has(&host, ""));
     assert_eq!(host.ready_guests(), ["web"]);
-    say(&host, "web", "save\n");
+    host.say("web", "save\n");
     host.dir.ok(&args);
 }
 
@@ -97,7 +96,7 @@ fn a_guest_whose_save_is_given_up_goes_on_and_can_be_saved() {
     let Some(host) = Host::new() else { return };
     let dir = &host.dir;
     dir.ok(&["ipl", "LX", "--as", "web"]);
-    say(&host, "web", "save\n");
+    host.say("web", "save\n");
     let args = ["savesys", "WARM", "--running", "web"];
     // While its memory is written, read by the second machine, and no longer needed.
     for (signal, file, is_there) in [
