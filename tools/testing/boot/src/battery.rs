@@ -4,6 +4,7 @@
 //! memory. Nobody looks at them: there is no profiler and no tracer.
 
 use anyhow::anyhow;
+use anyhow::ensure;
 use anyhow::Context;
 use anyhow::Result;
 
@@ -15,6 +16,9 @@ use crate::Kernel;
 /// Where groups of processes are made.
 const GROUPS: &str = "/groups";
 
+/// How many processes start at once, and how often.
+const STORM: [u32; 2] = [8, 8];
+
 /// Lets a guest do all that. It has a network card.
 ///
 /// # Errors
@@ -22,7 +26,7 @@ const GROUPS: &str = "/groups";
 /// When something of it fails; the guest's last words are in the error.
 pub fn run(guest: &mut Guest, system: &SavedSystem, kernel: &Kernel) -> Result<()> {
     let mut all = || {
-        programs(guest)?;
+        programs(guest).context("programs")?;
         modules(guest, system, kernel).context("modules")?;
         network(guest).context("network")?;
         groups(guest).context("groups")?;
@@ -33,10 +37,12 @@ pub fn run(guest: &mut Guest, system: &SavedSystem, kernel: &Kernel) -> Result<(
     result.map_err(|error| anyhow!("{error:#}\n{}", guest.last_words()))
 }
 
+/// Starts several programs at once, again and again.
 fn programs(guest: &mut Guest) -> Result<()> {
-    for _ in 0..50 {
-        guest.run("applet", &["hog", "1"])?;
-    }
+    let [processes, rounds] = STORM.map(|count| count.to_string());
+    let answer = guest.run("applet", &["storm", &processes, &rounds])?;
+    let ended = STORM.iter().product::<u32>().to_string();
+    ensure!(answer.value("ended") == Some(&ended), "{answer:?}");
     Ok(())
 }
 

@@ -7,6 +7,7 @@ mod attach;
 mod draw;
 mod hog;
 mod open;
+mod storm;
 mod suspend;
 mod touch;
 
@@ -38,6 +39,7 @@ const TABLE: &[(&str, Applet)] = &[
     ("hold-memory", hog::hold),
     ("fragment-memory", hog::fragment),
     ("attach-count", attach::attach_count),
+    ("storm", storm::storm),
     ("suspend", suspend::suspend),
 ];
 
