@@ -44,11 +44,7 @@ pub(crate) enum Command {
         baremetal: PathBuf,
     },
     /// Measures guests that are started from a saved system and writes build/bench/ipl.json.
-    Ipl {
-        /// Fail if a figure misses its bar.
-        #[arg(long)]
-        check: bool,
-    },
+    Ipl(Ipl),
     /// Measures the segment driver and writes build/bench/dcss.json.
     Dcss {
         /// Fail if a figure misses its bar.
@@ -56,6 +52,24 @@ pub(crate) enum Command {
         check: bool,
     },
 }
+
+/// What to measure of guests that are started from a saved system.
+#[derive(Debug, Args)]
+pub(crate) struct Ipl {
+    /// Fail if a figure misses its bar.
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// How long a guest that was used does nothing at least before its pages are counted. With less
+    /// than the default the name of the figure says how long it was.
+    #[arg(long, value_name = "SECONDS", default_value_t = LONG_IDLE_SECONDS)]
+    pub(crate) idle: u64,
+    /// How often sixteen guests are measured; 0 leaves them out.
+    #[arg(long, value_name = "ROUNDS", default_value_t = 5)]
+    pub(crate) sixteen: usize,
+}
+
+/// After this time without work a kernel has done all that it does only then.
+pub(crate) const LONG_IDLE_SECONDS: u64 = 600;
 
 /// What all commands need.
 #[derive(Debug, Clone, Args)]

@@ -3,6 +3,7 @@
 //! The benchmark of guests that are started from a saved system.
 
 mod clones;
+mod idle;
 mod start;
 mod together;
 
@@ -23,7 +24,9 @@ use onecopy_boot::Options as GuestOptions;
 use onecopy_system::ResourceOptions;
 
 use self::together::Totals;
+use crate::command::Ipl;
 use crate::command::Options;
+use crate::command::LONG_IDLE_SECONDS;
 use crate::host::commit;
 use crate::host::Host;
 use crate::paths::Paths;
@@ -32,19 +35,11 @@ use crate::report::Figure;
 use crate::report::Report;
 
 /// How often starts are measured, in turn with those they are compared with.
-const ROUNDS: usize = 7;
+const START_ROUNDS: usize = 7;
 
 /// How long a guest does nothing before its memory is counted, and how often that is done.
 const IDLE: Duration = Duration::from_secs(10);
-const IDLE_ROUNDS: usize = 2;
-
-/// How long the guest does nothing that has been used: a kernel does some things only then.
-const LONG_IDLE: Duration = Duration::from_secs(600);
-
-/// What is used in a guest, and what the host wants of it then, in MiB.
-const TOUCHED_MIB: u64 = 300;
-const SHRINK_MIB: u64 = 256;
-const SHRINK_TIMEOUT: Duration = Duration::from_secs(120);
+const IDLE_ROUNDS: usize = 5;
 
 const COLD: &str = "cold boot";
 const COLD_16: &str = "16 cold boots";
@@ -55,7 +50,7 @@ const BARE: &str = "qemu -S";
 /// # Errors
 ///
 /// When something could not be measured, or, with `check`, a figure misses its bar.
-pub(crate) fn run(options: &Options, check: bool) -> Result<()> {
+pub(crate) fn run(options: &Options, what: &Ipl) -> Result<()> {
     let paths = Paths::new(options)?;
     let kernel = &paths.kernel;
     let host = GuestHost::find(options.accel)?;
@@ -68,8 +63,13 @@ pub(crate) fn run(options: &Options, check: bool) -> Result<()> {
     let mut results = start_figures(&system, kernel, &host)?;
     // It is idle while the rest is measured.
     let used = Used::start(&system, kernel)?;
-    results.extend(memory_figures(&system, kernel, &host)?);
-    results.extend(use_figures(&system, kernel, used)?);
+    results.extend(idle_figures(&system, kernel, &host)?);
+    results.extend(sixteen_figures(&system, kernel, &host, what.sixteen)?);
+    let distinct = clones::distinct_percent(&system)?;
+    results.extend([
+        Figure::worst_of("clones_distinct", "%", &[distinct], Bar::AtLeast(100.0)),
+        used.figure(&system, what.idle)?,
+    ]);
     let report = Report {
         bench: "ipl",
         commit: commit(),
@@ -77,16 +77,18 @@ pub(crate) fn run(options: &Options, check: bool) -> Result<()> {
         results,
     };
     let remark = format!(
-        "guests of {} MiB; starts from the command to the first line of user space; {} guests compared",
+        "guests of {} MiB; starts from the command to the first line of user space; {} guests \
+         compared; pages counted after {} s without work",
         saved::MEMORY_BYTES >> 20,
-        clones::CLONES
+        clones::CLONES,
+        what.idle
     );
-    report.publish(&paths.output, &remark, check)
+    report.publish(&paths.output, &remark, what.check)
 }
 
 /// How long starts take.
 fn start_figures(system: &SavedSystem, kernel: &Kernel, host: &GuestHost) -> Result<Vec<Figure>> {
-    let times = start::measure(system, kernel, host, ROUNDS)?;
+    let times = start::measure(system, kernel, host, START_ROUNDS)?;
     Ok(vec![
         Figure::against(
             "start",
@@ -105,24 +107,44 @@ fn start_figures(system: &SavedSystem, kernel: &Kernel, host: &GuestHost) -> Res
     ])
 }
 
-/// What idle guests take of the host's memory: one for itself, and sixteen together.
-fn memory_figures(system: &SavedSystem, kernel: &Kernel, host: &GuestHost) -> Result<Vec<Figure>> {
-    let (mut idle, mut cold_idle) = (Vec::new(), Vec::new());
-    let (mut all, mut cold_all) = (Totals::default(), Totals::default());
-    for _ in 0..IDLE_ROUNDS {
-        idle.push(idle_mib(&mut guest(system, "idle")?)?);
-        cold_idle.push(idle_mib(&mut cold(host, kernel)?)?);
-        all.measure(|number| guest(system, &format!("together{number}")))?;
-        cold_all.measure(|_| cold(host, kernel))?;
-    }
+/// What idle guests have for themselves, and what one that was used gives back.
+fn idle_figures(system: &SavedSystem, kernel: &Kernel, host: &GuestHost) -> Result<Vec<Figure>> {
+    let idle = idle::measure(system, kernel, host, IDLE_ROUNDS)?;
     Ok(vec![
         Figure::against(
             "unique_mib_idle",
             "MiB",
-            &idle,
-            (COLD, &cold_idle),
+            &idle.ours,
+            (COLD, &idle.cold),
             Bar::Below(4.0),
         ),
+        Figure::worst_of(
+            "returned_after_ipl_percent",
+            "%",
+            &idle.returned,
+            Bar::AtLeast(95.0),
+        ),
+    ])
+}
+
+/// What sixteen guests take together, in turn with sixteen that have booted: pages of QEMU that both
+/// map would count half for each of them.
+fn sixteen_figures(
+    system: &SavedSystem,
+    kernel: &Kernel,
+    host: &GuestHost,
+    rounds: usize,
+) -> Result<Vec<Figure>> {
+    let (mut all, mut cold_all) = (Totals::default(), Totals::default());
+    for round in 1..=rounds {
+        all.measure(|number| guest(system, &format!("together{number}")))?;
+        cold_all.measure(|_| cold(host, kernel))?;
+        eprintln!("round {round} of {rounds} of sixteen guests is done");
+    }
+    if rounds == 0 {
+        return Ok(Vec::new());
+    }
+    Ok(vec![
         Figure::against(
             "memory_of_16",
             "MiB",
@@ -140,23 +162,6 @@ fn memory_figures(system: &SavedSystem, kernel: &Kernel, host: &GuestHost) -> Re
     ])
 }
 
-/// What becomes of guests that are used.
-fn use_figures(system: &SavedSystem, kernel: &Kernel, used: Used) -> Result<Vec<Figure>> {
-    let returned = returned_percent(system, kernel)?;
-    let distinct = clones::distinct_percent(system)?;
-    let unshared = used.unshared_pages(system)?;
-    Ok(vec![
-        Figure::worst_of("unshared_pages", "pages", &[unshared], Bar::Zero),
-        Figure::worst_of(
-            "returned_after_ipl_percent",
-            "%",
-            &[returned],
-            Bar::AtLeast(95.0),
-        ),
-        Figure::worst_of("clones_distinct", "%", &[distinct], Bar::AtLeast(100.0)),
-    ])
-}
-
 fn guest(system: &SavedSystem, name: &str) -> Result<Guest> {
     system.ipl(name, ResourceOptions::default())
 }
@@ -168,12 +173,6 @@ fn cold(host: &GuestHost, kernel: &Kernel) -> Result<Guest> {
         ..GuestOptions::default()
     };
     Guest::start(host, kernel, &options.module(balloon::CMM))
-}
-
-/// Returns how much memory a guest that does nothing has for itself, in MiB.
-fn idle_mib(guest: &mut Guest) -> Result<f64> {
-    thread::sleep(IDLE);
-    Ok(guest.host_bytes()? as f64 / f64::from(1 << 20))
 }
 
 /// A guest that has done what guests do all day, and does nothing since then.
@@ -195,10 +194,19 @@ impl Used {
         })
     }
 
-    /// Waits until the guest has done nothing for long enough, and returns how many pages of the
-    /// shared range it has for itself then.
-    fn unshared_pages(mut self, system: &SavedSystem) -> Result<f64> {
-        thread::sleep(LONG_IDLE.saturating_sub(self.idle.elapsed()));
+    /// Waits until the guest has done nothing for so many seconds, and counts the pages of the
+    /// shared range that it has for itself then.
+    fn figure(self, system: &SavedSystem, idle_seconds: u64) -> Result<Figure> {
+        let pages = self.unshared_pages(system, Duration::from_secs(idle_seconds))?;
+        let mut name = "unshared_pages".to_owned();
+        if idle_seconds < LONG_IDLE_SECONDS {
+            name = format!("{name}_after_{idle_seconds}_s");
+        }
+        Ok(Figure::worst_of(name, "pages", &[pages], Bar::Zero))
+    }
+
+    fn unshared_pages(mut self, system: &SavedSystem, idle: Duration) -> Result<f64> {
+        thread::sleep(idle.saturating_sub(self.idle.elapsed()));
         let written = self.guest.read("/sys/kernel/shared_kernel/written_pages")?;
         let unshared = system.shared_range(Self::NAME)?.unshared_bytes() / 4096;
         ensure!(
@@ -207,21 +215,4 @@ impl Used {
         );
         Ok(unshared as f64)
     }
-}
-
-/// Returns how much of what the host asks for it gets, in percent.
-fn returned_percent(system: &SavedSystem, kernel: &Kernel) -> Result<f64> {
-    let mut guest = guest(system, "returned")?;
-    system.plug_balloon(&mut guest, kernel)?;
-    let size = guest.balloon()?;
-    guest.run("applet", &["hog", &TOUCHED_MIB.to_string()])?;
-    // Until then the kernel keeps tens of MiB of what was freed as single pages on the lists of its
-    // processor.
-    thread::sleep(IDLE);
-    let before = guest.host_bytes()?;
-    guest.resize(size - (SHRINK_MIB << 20), SHRINK_TIMEOUT)?;
-    let returned = before.saturating_sub(guest.host_bytes()?);
-    let said = guest.machine().report().stderr;
-    ensure!(said.is_empty(), "QEMU says: {said}");
-    Ok(100.0 * returned as f64 / (SHRINK_MIB << 20) as f64)
 }

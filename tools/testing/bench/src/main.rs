@@ -46,7 +46,7 @@ fn main() -> ExitCode {
         Command::BalloonContract { baremetal } => limit::check_contract(&cli.options, baremetal),
         Command::Cmm { check, baremetal } => cmm::run(&cli.options, baremetal, *check),
         Command::Dcss { check } => dcss::run(&cli.options, *check),
-        Command::Ipl { check } => ipl::run(&cli.options, *check),
+        Command::Ipl(ipl) => ipl::run(&cli.options, ipl),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -52,7 +52,7 @@ impl Bar {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Figure {
     /// What was measured.
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// Unit of all values.
     pub(crate) unit: &'static str,
     /// Our value.
@@ -80,7 +80,7 @@ impl Figure {
     /// Makes a figure without a peer; its value is the largest of the measurements, or the smallest
     /// if large ones are good.
     pub(crate) fn worst_of(
-        name: &'static str,
+        name: impl Into<String>,
         unit: &'static str,
         values: &[f64],
         bar: Bar,
@@ -92,7 +92,7 @@ impl Figure {
             Better::Higher => min,
         };
         Self {
-            name,
+            name: name.into(),
             unit,
             ours,
             peer: None,
@@ -146,7 +146,7 @@ impl Figure {
             Bar::AtLeast(limit) => format!(">= {}", number(limit)),
         };
         [
-            self.name.to_owned(),
+            self.name.clone(),
             self.unit.to_owned(),
             number(self.ours),
             self.peer_value.map_or("-".to_owned(), number),
@@ -187,12 +187,12 @@ impl Report {
     ///
     /// When the file cannot be written, or, with `check`, a figure misses its bar.
     pub(crate) fn publish(&self, output: &Path, remark: &str, check: bool) -> Result<()> {
-        println!("\n{}\n{remark}", self.table());
+        println!("\n{}\n{remark}", table(&self.results));
         let path = output.join(format!("{}.json", self.bench));
         self.write(&path)?;
         println!("written to {}", path.display());
 
-        let missed = self.missed();
+        let missed = missed(&self.results);
         ensure!(
             !check || missed.is_empty(),
             "these figures miss their bars: {}",
@@ -201,30 +201,30 @@ impl Report {
         Ok(())
     }
 
-    /// Returns the table.
-    fn table(&self) -> String {
-        let mut table = Table::new(2);
-        table.row([
-            "result", "unit", "ours", "peer", "ratio", "min..max", "bar", "",
-        ]);
-        for figure in &self.results {
-            table.row(figure.row());
-        }
-        table.to_string()
-    }
-
     /// Writes the file.
     fn write(&self, path: &Path) -> Result<()> {
         let mut text = serde_json::to_string_pretty(self)?;
         text.push('\n');
         fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
     }
+}
 
-    /// Returns the names of the figures that miss their bars.
-    fn missed(&self) -> Vec<&'static str> {
-        let missed = self.results.iter().filter(|figure| !figure.is_met());
-        missed.map(|figure| figure.name).collect()
+/// Returns the table of the figures.
+fn table(figures: &[Figure]) -> String {
+    let mut table = Table::new(2);
+    table.row([
+        "result", "unit", "ours", "peer", "ratio", "min..max", "bar", "",
+    ]);
+    for figure in figures {
+        table.row(figure.row());
     }
+    table.to_string()
+}
+
+/// Returns the names of the figures that miss their bars.
+fn missed(figures: &[Figure]) -> Vec<&str> {
+    let missed = figures.iter().filter(|figure| !figure.is_met());
+    missed.map(|figure| figure.name.as_str()).collect()
 }
 
 /// Returns the middle value, or the mean of the two in the middle.
@@ -270,6 +270,8 @@ mod tests {
         assert!(reads(&[5.0], &[5.0]).is_met());
         assert!(!reads(&[5.1], &[5.0]).is_met());
         assert!(!reads(&[], &[]).is_met());
+        let figures = [reads(&[5.1], &[5.0]), reads(&[5.0], &[5.0])];
+        assert_eq!(missed(&figures), ["read"]);
         let growth = |value| Figure::worst_of("growth", "%", &[0.1, value], Bar::Below(1.0));
         assert!(growth(0.99).is_met());
         assert!(!growth(1.0).is_met());
@@ -313,6 +315,6 @@ mod tests {
             ],
         });
         assert_eq!(value, expected);
-        assert_eq!(report.missed(), Vec::<&str>::new());
+        assert_eq!(missed(&report.results), Vec::<&str>::new());
     }
 }
