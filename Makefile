@@ -78,7 +78,7 @@ balloon-contract: baremetal ## Checks with that guest what balloon drivers rely 
 bench-cmm: kernel tools root baremetal ## Measures cmm against the C driver and the limit; writes build/bench/cmm.json
 	$(CARGO_RUN) -p onecopy-bench -- cmm $(BENCH_FLAGS)
 
-bench-ipl: kernel tools root ## Measures guests from a saved system against booted ones; writes build/bench/ipl.json
+bench-ipl: kernel tools root ## Measures guests from a saved system against booted ones; writes build/bench/ipl.json (BENCH_FLAGS=--check)
 	$(CARGO_RUN) -p onecopy-bench -- ipl $(BENCH_FLAGS)
 
 fuzz: setup ## Runs each fuzz target for FUZZ_SECONDS (60)

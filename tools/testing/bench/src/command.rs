@@ -56,7 +56,7 @@ pub(crate) enum Command {
 /// What to measure of guests that are started from a saved system.
 #[derive(Debug, Args)]
 pub(crate) struct Ipl {
-    /// Fail if a figure misses its bar.
+    /// Fail if a figure misses its bar; starts may miss theirs once.
     #[arg(long)]
     pub(crate) check: bool,
     /// How long a guest that was used does nothing at least before its pages are counted. With less

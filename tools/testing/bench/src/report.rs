@@ -210,7 +210,7 @@ impl Report {
 }
 
 /// Returns the table of the figures.
-fn table(figures: &[Figure]) -> String {
+pub(crate) fn table(figures: &[Figure]) -> String {
     let mut table = Table::new(2);
     table.row([
         "result", "unit", "ours", "peer", "ratio", "min..max", "bar", "",
@@ -222,7 +222,7 @@ fn table(figures: &[Figure]) -> String {
 }
 
 /// Returns the names of the figures that miss their bars.
-fn missed(figures: &[Figure]) -> Vec<&str> {
+pub(crate) fn missed(figures: &[Figure]) -> Vec<&str> {
     let missed = figures.iter().filter(|figure| !figure.is_met());
     missed.map(|figure| figure.name.as_str()).collect()
 }

@@ -29,37 +29,55 @@ const RUNNING: &str = "crng reseeded";
 /// How long a start may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Milliseconds.
+/// Milliseconds, taken in turn.
 #[derive(Debug, Default)]
 pub(super) struct Times {
-    /// From `onecopy ipl` to the first line of user space.
-    pub(super) ipl: Vec<f64>,
-    /// From `onecopy ipl` to the first line of the kernel, which needs a processor that runs.
-    pub(super) running: Vec<f64>,
-    /// From `onecopy boot` to the first line of user space.
-    pub(super) cold: Vec<f64>,
-    /// From the start of a QEMU that runs nothing until its monitor answers.
-    pub(super) bare: Vec<f64>,
+    /// From `onecopy ipl` on.
+    pub(super) ours: Vec<f64>,
+    /// What that is compared with.
+    pub(super) peer: Vec<f64>,
 }
 
-/// Measures all, in turn.
-pub(super) fn measure(
+impl Times {
+    fn take(
+        name: &str,
+        rounds: usize,
+        ours: impl Fn() -> Result<f64>,
+        peer: impl Fn() -> Result<f64>,
+    ) -> Result<Self> {
+        let mut times = Self::default();
+        for round in 1..=rounds {
+            let (ours, peer) = (ours()?, peer()?);
+            eprintln!("{name} {round} of {rounds}: {ours:.1} ms, peer {peer:.1} ms");
+            times.ours.push(ours);
+            times.peer.push(peer);
+        }
+        Ok(times)
+    }
+}
+
+/// Measures `onecopy ipl` to the first line of user space, against `onecopy boot`.
+pub(super) fn user_space(
+    name: &str,
     system: &SavedSystem,
     kernel: &Kernel,
+    rounds: usize,
+) -> Result<Times> {
+    let ours = || time_of(&mut ipl(system)?, FIRST_LINE);
+    let peer = || time_of(&mut boot(system, kernel)?, FIRST_LINE);
+    Times::take(name, rounds, ours, peer)
+}
+
+/// Measures `onecopy ipl` to the first line of the kernel, which needs a processor that runs, against
+/// a QEMU that runs nothing until its monitor answers.
+pub(super) fn running(
+    name: &str,
+    system: &SavedSystem,
     host: &Host,
     rounds: usize,
 ) -> Result<Times> {
-    let mut times = Times::default();
-    for round in 1..=rounds {
-        let [running, user_space] = times_of(&mut ipl(system)?, [RUNNING, FIRST_LINE])?;
-        times.running.push(running);
-        times.ipl.push(user_space);
-        let [user_space] = times_of(&mut boot(system, kernel)?, [FIRST_LINE])?;
-        times.cold.push(user_space);
-        times.bare.push(bare(host)?);
-        eprintln!("round {round} of {rounds} is done");
-    }
-    Ok(times)
+    let ours = || time_of(&mut ipl(system)?, RUNNING);
+    Times::take(name, rounds, ours, || bare(host))
 }
 
 /// Our command, which was built together with this program.
@@ -91,22 +109,18 @@ fn boot(system: &SavedSystem, kernel: &Kernel) -> Result<Command> {
     Ok(command)
 }
 
-/// Starts a command, returns when its output has each of the texts, in milliseconds, and ends it.
-fn times_of<const N: usize>(command: &mut Command, texts: [&str; N]) -> Result<[f64; N]> {
+/// Starts a command, returns when its output has a text, in milliseconds, and ends it.
+fn time_of(command: &mut Command, text: &str) -> Result<f64> {
     let start = Instant::now();
     let mut child = command.spawn().with_context(|| format!("{command:?}"))?;
-    let times = wait_for(&mut child, start, texts).with_context(|| format!("{command:?}"));
+    let time = wait_for(&mut child, start, text).with_context(|| format!("{command:?}"));
     // The guest ends with the command in the foreground.
     let _ = child.kill();
     child.wait()?;
-    times
+    Ok(time?.as_secs_f64() * 1000.0)
 }
 
-fn wait_for<const N: usize>(
-    child: &mut Child,
-    start: Instant,
-    texts: [&str; N],
-) -> Result<[f64; N]> {
+fn wait_for(child: &mut Child, start: Instant, text: &str) -> Result<Duration> {
     let output = child.stdout.take().context("no output")?;
     let (sender, lines) = mpsc::channel();
     thread::spawn(move || {
@@ -121,19 +135,15 @@ fn wait_for<const N: usize>(
         }
     });
 
-    let mut times = [0.0; N];
-    for (time, text) in times.iter_mut().zip(texts) {
-        *time = loop {
-            let left = TIMEOUT.saturating_sub(start.elapsed());
-            let (elapsed, line) = lines
-                .recv_timeout(left)
-                .with_context(|| format!("no line with {text:?}"))?;
-            if line.contains(text) {
-                break elapsed.as_secs_f64() * 1000.0;
-            }
-        };
+    loop {
+        let left = TIMEOUT.saturating_sub(start.elapsed());
+        let (elapsed, line) = lines
+            .recv_timeout(left)
+            .with_context(|| format!("no line with {text:?}"))?;
+        if line.contains(text) {
+            return Ok(elapsed);
+        }
     }
-    Ok(times)
 }
 
 /// Returns how long a QEMU that runs nothing takes to answer, in milliseconds.
