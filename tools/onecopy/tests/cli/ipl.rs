@@ -171,6 +171,34 @@ fn another_machine_is_refused_with_what_differs() {
 }
 
 #[test]
+fn another_processor_is_refused_with_what_differs() {
+    let Some(host) = Host::empty() else { return };
+    let mut arguments = host.save_arguments();
+    arguments.extend(["--cpu", "qemu64"]);
+    host.dir.ok(&arguments);
+    host.dir.ok(&["ipl", "LX"]);
+    host.dir.ok(&["logoff", "lx1", "--now"]);
+    host.forge_manifest(1, "cpu = \"qemu64\"", "cpu = \"qemu64,-sse3,+avx\"");
+    let ran = host.dir.run(&["ipl", "LX"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
+    let (saved, found) = ran.stderr.split_once(", and here is ").unwrap();
+    let start = "onecopy: LX was saved with processor features 1.ECX=";
+    let saved = saved.strip_prefix(start).unwrap();
+    let found = found.strip_prefix("1.ECX=").unwrap();
+    let end = "; save it again, or use the same\n";
+    let found = found.strip_suffix(end).unwrap();
+    let [saved, found] = [saved, found].map(|word| u32::from_str_radix(word, 16).unwrap());
+    assert_eq!(saved ^ found, 1 | 1 << 28, "SSE3 and AVX");
+    // One that QEMU does not know.
+    host.forge_manifest(1, "cpu = \"qemu64,-sse3,+avx\"", "cpu = \"Z80\"");
+    let ran = host.dir.run(&["ipl", "LX"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
+    assert!(ran.stderr.contains("Z80"), "{}", ran.stderr);
+    host.wait_for_silence();
+    assert!(!host.dir.path("run/guests/lx1").exists());
+}
+
+#[test]
 fn a_guest_that_does_not_come_is_reported_with_its_last_words() {
     let Some(host) = Host::new() else { return };
     // Linux knows host names of up to 64 characters, and the guest's kernel panics.

@@ -3,6 +3,7 @@
 //! A running guest.
 
 mod connect;
+mod processor;
 mod state;
 mod talk;
 

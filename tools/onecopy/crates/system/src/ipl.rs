@@ -27,7 +27,7 @@ use onecopy_machine::SegmentDevice;
 use onecopy_machine::Tee;
 
 use self::compatibility::assume_qemu;
-use self::compatibility::check_version;
+use self::compatibility::check_machine;
 use self::compatibility::choose_accel;
 use self::compatibility::start_error;
 use crate::error::Error;
@@ -212,8 +212,7 @@ impl Guest {
         fs::remove_file(&secret).map_err(Error::io("remove", &secret))?;
 
         let manifest = self.generation.manifest();
-        let version = self.machine.version()?;
-        check_version(version, manifest)?;
+        check_machine(&mut self.machine, manifest)?;
         let state = self.generation.state();
         self.machine
             .load_state(&state, Ram::NotShared, STATE_TIMEOUT)?;

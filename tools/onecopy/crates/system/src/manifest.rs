@@ -102,6 +102,10 @@ pub struct Machine {
     pub cpu: String,
     /// The host's processor, where the model is whatever that offers.
     pub host_cpu: Option<String>,
+    /// What the processor offers, see [`onecopy_machine::Machine::cpu_features`]; nothing where a
+    /// version of onecopy that did not ask has saved it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cpu_features: Vec<String>,
     /// Memory in bytes.
     pub memory_bytes: u64,
     /// How many processors a guest can have.
@@ -260,6 +264,7 @@ pub(crate) mod tests {
                 accel: "tcg".to_owned(),
                 cpu: "max".to_owned(),
                 host_cpu: None,
+                cpu_features: vec!["1.EDX=078bfbff".to_owned(), "7.0.EBX=00000281".to_owned()],
                 memory_bytes: 4 * size,
                 max_cpus: 16,
                 hotplug_slots: 16,

@@ -164,10 +164,11 @@ fn run(
     config.interrupt = options.interrupt.clone();
     let mut template = Template::start(options.name, &config, &kernel.layout, ranges, directory)?;
     template.wait_for_save_point(options.timeout, &options.interrupt)?;
-    let (board, version) = template.save(&directory.join(STATE), options.protect)?;
+    let found = template.save(&directory.join(STATE), options.protect)?;
     Ok(Machine {
-        board,
-        qemu: version.to_string(),
+        board: found.board,
+        qemu: found.qemu.to_string(),
+        cpu_features: found.cpu_features,
         ..machine
     })
 }
@@ -184,7 +185,7 @@ fn reserve(ranges: &[Range], directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Returns the machine as it is asked for; QEMU has the last word on its board.
+/// Returns the machine as it is asked for; QEMU has the last word on its board and its processor.
 fn machine(options: &SaveOptions) -> Machine {
     let best = Cpu::best_for(options.accel).model;
     let cpu = options.cpu.clone().unwrap_or(best);
@@ -193,6 +194,7 @@ fn machine(options: &SaveOptions) -> Machine {
         board: "q35".to_owned(),
         accel: options.accel.to_string(),
         host_cpu: hardware::host_cpu(options.accel, &cpu),
+        cpu_features: Vec::new(),
         cpu,
         memory_bytes: options.memory_bytes,
         max_cpus: hardware::MAX_CPUS,

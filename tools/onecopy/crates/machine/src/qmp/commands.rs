@@ -29,6 +29,7 @@ macro_rules! command {
 mod hotplug;
 mod migration;
 mod network;
+mod processor;
 
 pub use self::hotplug::HotpluggableCpu;
 pub use self::hotplug::QueryHotpluggableCpus;
@@ -44,6 +45,9 @@ pub use self::network::QueryQmpSchema;
 pub use self::network::SchemaEntity;
 pub use self::network::SchemaMember;
 pub use self::network::SchemaVariant;
+pub use self::processor::CpuInfo;
+pub use self::processor::CpuidWord;
+pub use self::processor::QueryCpusFast;
 
 /// Ends the negotiation that opens a QMP session.
 #[derive(Debug, Clone, Copy, Serialize)]

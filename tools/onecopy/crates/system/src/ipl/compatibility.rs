@@ -8,6 +8,7 @@ use onecopy_machine::accel;
 use onecopy_machine::accel::Verdict;
 use onecopy_machine::options::Accel;
 use onecopy_machine::Config;
+use onecopy_machine::Machine;
 use onecopy_machine::Qemu;
 use onecopy_machine::Version;
 
@@ -28,7 +29,32 @@ pub(crate) fn assume_qemu(path: Option<&Path>, manifest: &Manifest) -> Qemu {
     Qemu::assumed(path, version)
 }
 
-pub(crate) fn check_version(found: Version, manifest: &Manifest) -> Result<()> {
+/// Makes sure that the machine that waits for the state is of the same QEMU, and has the same processor.
+pub(crate) fn check_machine(machine: &mut Machine, manifest: &Manifest) -> Result<()> {
+    check_version(machine.version()?, manifest)?;
+    check_features(&machine.cpu_features()?, manifest)
+}
+
+/// A model offers less than its name says where the accelerator or the host do not have it, so the
+/// name alone is not enough: programs that have looked once would execute what is not there.
+fn check_features(found: &[String], manifest: &Manifest) -> Result<()> {
+    let saved = &manifest.machine.cpu_features;
+    if saved.is_empty() || saved == found {
+        return Ok(());
+    }
+    let only_in = |these: &[String], others: &[String]| {
+        let these = these.iter().filter(|word| !others.contains(word));
+        let these: Vec<&str> = these.map(String::as_str).collect();
+        if these.is_empty() {
+            return "none of these".to_owned();
+        }
+        these.join(" ")
+    };
+    let (saved, found) = (only_in(saved, found), only_in(found, saved));
+    Err(mismatch(manifest, "processor features", &saved, found))
+}
+
+fn check_version(found: Version, manifest: &Manifest) -> Result<()> {
     if found.to_string() == manifest.machine.qemu {
         return Ok(());
     }
@@ -125,6 +151,35 @@ mod tests {
             check("10.0.3"),
             "LX73 was saved with QEMU 10.0.2, and here is 10.0.3; save it again, or use the same"
         );
+    }
+
+    #[test]
+    fn a_processor_that_offers_something_else_is_refused() {
+        let mut manifest = manifest();
+        let [edx, ebx] = ["1.EDX=078bfbff", "7.0.EBX=00000281"];
+        let check = |manifest: &Manifest, found: &[&str]| {
+            let found: Vec<String> = found.iter().map(|word| (*word).to_owned()).collect();
+            shown(check_features(&found, manifest))
+        };
+        assert_eq!(check(&manifest, &[edx, ebx]), "()");
+        for (found, expected) in [
+            (
+                &[edx, "7.0.EBX=00000280"][..],
+                "7.0.EBX=00000281, and here is 7.0.EBX=00000280",
+            ),
+            (&[ebx], "1.EDX=078bfbff, and here is none of these"),
+        ] {
+            assert_eq!(
+                check(&manifest, found),
+                format!(
+                    "LX73 was saved with processor features {expected}; save it again, or use the \
+                     same"
+                )
+            );
+        }
+        // Nobody has asked when it was saved.
+        manifest.machine.cpu_features.clear();
+        assert_eq!(check(&manifest, &[]), "()");
     }
 
     #[test]

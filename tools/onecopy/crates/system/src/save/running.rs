@@ -33,7 +33,7 @@ use crate::control::Running;
 use crate::error::Error;
 use crate::hardware;
 use crate::ipl::compatibility::assume_qemu;
-use crate::ipl::compatibility::check_version;
+use crate::ipl::compatibility::check_machine;
 use crate::ipl::compatibility::choose_accel;
 use crate::ipl::compatibility::start_error;
 use crate::manifest::Manifest;
@@ -188,7 +188,7 @@ fn save_stopped(
     let memory = draft.join(MEMORY);
     running.save_state(&memory, MEMORY_TIMEOUT, &options.interrupt)?;
     let mut machine = machine(options, manifest, draft)?;
-    check_version(machine.version()?, manifest)?;
+    check_machine(&mut machine, manifest)?;
     machine.load_state(&memory, Ram::All, MEMORY_TIMEOUT)?;
     fs::remove_file(&memory).map_err(Error::io("remove", &memory))?;
     open_gate(manifest.kernel.gate, &manifest.ranges, draft)?

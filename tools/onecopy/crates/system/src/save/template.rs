@@ -29,6 +29,14 @@ const TICK: Duration = Duration::from_millis(2);
 /// How long QEMU may take to write the state: some megabytes.
 const STATE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// What the machine of a template has turned out to be.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) board: String,
+    pub(super) qemu: Version,
+    pub(super) cpu_features: Vec<String>,
+}
+
 /// A template that runs.
 #[derive(Debug)]
 pub(super) struct Template {
@@ -84,8 +92,8 @@ impl Template {
     }
 
     /// Stops the template, lets what is saved of it go through the gate, writes its state, and
-    /// ends it. Returns the board and the version of QEMU.
-    pub(super) fn save(mut self, state: &Path, protect: bool) -> Result<(String, Version)> {
+    /// ends it. Returns what its machine was.
+    pub(super) fn save(mut self, state: &Path, protect: bool) -> Result<Found> {
         self.machine.execute(&commands::Stop {})?;
         let status = self.machine.execute(&commands::QueryStatus {})?.status;
         if status != "paused" {
@@ -100,7 +108,11 @@ impl Template {
             .map_err(Error::io("open the gate of", Path::new("the template")))?;
         self.machine
             .save_state(state, Ram::NotShared, STATE_TIMEOUT)?;
-        let found = (self.machine.machine_type()?, self.machine.version()?);
+        let found = Found {
+            board: self.machine.machine_type()?,
+            qemu: self.machine.version()?,
+            cpu_features: self.machine.cpu_features()?,
+        };
         self.machine.quit()?;
         Ok(found)
     }
