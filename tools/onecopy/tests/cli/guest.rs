@@ -100,6 +100,32 @@ fn elf_with_note() -> Vec<u8> {
     header.into_iter().chain(addresses).collect()
 }
 
+/// An ELF file of one segment as that of a kernel with other notes: its name is another one.
+pub(crate) fn elf_without_note() -> Vec<u8> {
+    let mut elf = elf_with_note();
+    let name = elf.windows(8).position(|bytes| bytes == b"onecopy\0");
+    elf[name.unwrap()..][..8].copy_from_slice(b"another\0");
+    elf
+}
+
+/// A bzImage of one sector of setup code with this payload; Linux's Documentation/arch/x86/boot.rst.
+pub(crate) fn bzimage(payload: &[u8]) -> Vec<u8> {
+    let mut image = vec![0; 1024];
+    let length = u32::try_from(payload.len()).unwrap().to_le_bytes();
+    for (offset, bytes) in [
+        (0x1f1, &[1][..]), // sectors of setup code
+        (0x1fe, &[0x55, 0xaa]),
+        (0x202, b"HdrS"),
+        (0x206, &[0x0f, 0x02]), // version 2.15
+        (0x248, &[0; 4]),       // where the payload is, behind the setup code
+        (0x24c, &length),
+    ] {
+        image[offset..offset + bytes.len()].copy_from_slice(bytes);
+    }
+    image.extend(payload);
+    image
+}
+
 fn image(action: Action) -> Vec<u8> {
     let code: Vec<&[u8]> = match action {
         Action::PowerOff => vec![&START, &POWER_OFF, &HALT],

@@ -6,6 +6,7 @@ use std::fs;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::Stdio;
 use std::thread;
 use std::time::Instant;
@@ -13,6 +14,8 @@ use std::time::Instant;
 use onecopy_machine::Qemu;
 
 use crate::full_disk::run_on_small_disk;
+use crate::guest::bzimage;
+use crate::guest::elf_without_note;
 use crate::guest::kernel as tiny_kernel;
 use crate::guest::shared_kernel;
 use crate::guest::Action;
@@ -47,17 +50,32 @@ fn what_is_no_shared_kernel_is_refused_before_anything_starts() {
     let dir = Dir::new();
     tiny_kernel(&dir, Action::Hang);
     let args = ["savesys", "LX", "--accel", "tcg", "--kernel"];
-    let ran = dir.run(&[&args[..], &["kernel"]].concat());
-    assert_eq!(ran.code, Some(1));
-    eqnice!(
-        ran.stderr,
-        "onecopy: kernel is neither an ELF kernel (vmlinux) nor a bzImage\n"
-    );
-    let ran = dir.run(&[&args[..], &["nosuch"]].concat());
-    eqnice!(
-        ran.stderr,
-        "onecopy: Cannot read nosuch: No such file or directory (os error 2)\n"
-    );
+    let elf = elf_without_note();
+    dir.file("vmlinux", &elf);
+    dir.file("bzImage", bzimage(&elf));
+    dir.file("bzImage.lz4", bzimage(b"\x02\x21\x4c\x18"));
+    let without = "cannot be saved: it was built without CONFIG_SHARED_KERNEL";
+    for (kernel, expected) in [
+        (
+            "kernel",
+            "kernel is neither an ELF kernel (vmlinux) nor a bzImage",
+        ),
+        (
+            "nosuch",
+            "Cannot read nosuch: No such file or directory (os error 2)",
+        ),
+        ("vmlinux", &format!("The kernel vmlinux {without}")),
+        ("bzImage", &format!("The kernel bzImage {without}")),
+        (
+            "bzImage.lz4",
+            "Cannot take the kernel out of bzImage.lz4; pass its vmlinux instead: it is \
+             compressed neither with gzip nor with zstd",
+        ),
+    ] {
+        let ran = dir.run(&[&args[..], &[kernel]].concat());
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
+        eqnice!(ran.stderr, format!("onecopy: {expected}\n"));
+    }
     assert!(!dir.path("store").exists());
 }
 
@@ -173,41 +191,70 @@ fn generations_replace_each_other_and_are_listed() {
     assert_eq!(names(&host.dir), [".lock"]);
 }
 
+/// Replaces a file of a generation, which nobody may write to.
+fn overwrite(path: &Path, bytes: &[u8]) {
+    fs::set_permissions(path, Permissions::from_mode(0o644)).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
 #[test]
-fn what_was_tampered_with_is_found() {
+fn what_was_tampered_with_or_cut_is_found() {
     let Some(host) = Host::new() else { return };
-    let image = host.file("1/sr-0.img");
-    fs::set_permissions(&image, Permissions::from_mode(0o644)).unwrap();
-    let mut bytes = fs::read(&image).unwrap();
-    bytes[4096] ^= 1;
-    fs::write(&image, &bytes).unwrap();
-    let ran = host.dir.run(&["query", "nss", "--verify"]);
-    assert_eq!(ran.code, Some(1));
-    assert!(
-        ran.stdout.ends_with(" EN 1FE00-1FFFF EW  CORRUPT\n"),
-        "{}",
-        ran.stdout
-    );
-    eqnice!(
-        ran.stderr,
-        "onecopy: DIR/store/systems/LX/1/sr-0.img is not what was saved: its SHA-256 is another \
-         one\n"
-    );
-    let refused = |reason: &str| {
-        let ran = host.dir.run(&["ipl", "LX"]);
-        assert_eq!(ran.code, Some(1));
-        eqnice!(
-            ran.stderr,
-            format!(
-                "onecopy: DIR/store/systems/LX/1/sr-0.img is not what was saved: {reason}; save \
-                 the system again\n"
-            )
-        );
+    let run = |args: &[&str]| {
+        let ran = host.dir.run(args);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        ran
     };
-    refused("its SHA-256 is another one");
-    fs::write(&image, &bytes[..4096]).unwrap();
-    refused("its size is another one");
-    host.wait_for_silence();
+    for name in ["sr-0.img", "ew-1.img", "state"] {
+        let path = host.file("1").join(name);
+        let whole = fs::read(&path).unwrap();
+        let mut changed = whole.clone();
+        changed[4096] ^= 1;
+        for (bytes, reason) in [
+            (&changed[..], "its SHA-256 is another one"),
+            (&whole[..4096], "its size is another one"),
+            (&[], "its size is another one"),
+        ] {
+            overwrite(&path, bytes);
+            let file = format!("onecopy: DIR/store/systems/LX/1/{name}");
+            let ran = run(&["query", "nss", "--verify"]);
+            let end = " EN 1FE00-1FFFF EW  CORRUPT\n";
+            assert!(ran.stdout.ends_with(end), "{}", ran.stdout);
+            eqnice!(
+                ran.stderr,
+                format!("{file} is not what was saved: {reason}\n")
+            );
+            let refused = run(&["ipl", "LX"]).stderr;
+            let end = "save the system again\n";
+            eqnice!(
+                refused,
+                format!("{file} is not what was saved: {reason}; {end}")
+            );
+        }
+        overwrite(&path, &whole);
+    }
+    host.dir.ok(&["query", "nss", "--verify"]);
+
+    let path = host.file("1/manifest.toml");
+    let whole = fs::read(&path).unwrap();
+    let mut changed = whole.clone();
+    changed[whole.len() / 2] ^= 1;
+    for bytes in [&changed[..], &whole[..whole.len() / 2], &[]] {
+        overwrite(&path, bytes);
+        let expected =
+            "onecopy: The manifest DIR/store/systems/LX/1/manifest.toml cannot be used: \
+                        its content is not what was written: it was cut or changed\n";
+        for args in [&["ipl", "LX"][..], &["ipl", "LX", "--foreground"]] {
+            eqnice!(run(args).stderr, expected);
+        }
+        let listed = run(&["query", "nss"]);
+        assert!(listed.stderr.contains("manifest.toml"), "{listed:?}");
+    }
+    assert_eq!(host.emulators(), [0; 0]);
+    assert!(!host.dir.path("run/guests/lx1").exists());
+    // It can be replaced.
+    host.dir.ok(&host.save_arguments());
+    host.dir.ok(&["ipl", "LX"]);
 }
 
 #[test]
