@@ -20,6 +20,7 @@ mod names;
 mod nics;
 mod saved;
 mod saved_again;
+mod saved_segments;
 mod saved_text;
 mod sharing;
 mod types;
@@ -120,6 +121,7 @@ pub(crate) fn all() -> Vec<Case> {
         nics::CASES,
         saved::CASES,
         saved_again::CASES,
+        saved_segments::CASES,
         saved_text::CASES,
         sharing::CASES,
         types::CASES,

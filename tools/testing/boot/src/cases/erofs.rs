@@ -32,7 +32,8 @@ cases! {
 /// What the page cache may grow by for other reasons: names, directories, `/proc`.
 const CACHE_TOLERANCE_KIB: u64 = 512;
 
-fn mount(guest: &mut Guest, dax: &str) -> Result<()> {
+/// Mounts the segment of programs.
+pub(super) fn mount(guest: &mut Guest, dax: &str) -> Result<()> {
     guest.run(
         "mount",
         &["erofs", &node(PROGRAMS), "/mnt", &format!("ro,dax={dax}")],
@@ -125,23 +126,26 @@ fn files_are_mapped_from_the_segment_by_large_pages(context: &Context) -> Result
 }
 
 fn programs_execute_in_place(context: &Context) -> Result<()> {
-    with_mounted(context, "always", |guest| {
-        let segment = segment_range(guest)?;
-        let cached = guest.meminfo_kib("Cached")?;
-        for _ in 0..3 {
-            let answer = guest.run("exec", &["/mnt/bin/tool", "self"])?;
-            ensure_eq!(answer.text, "exit=0", "{answer:?}");
-            ensure_code_in_place(&answer)?;
-            // Data that the program has written to is its own copy; all the rest is not.
-            ensure!(segment.contains(&number(&answer, "highest")?), "{answer:?}");
-        }
-        let grown = guest.meminfo_kib("Cached")?.saturating_sub(cached);
-        ensure!(
-            grown <= CACHE_TOLERANCE_KIB,
-            "the page cache has grown by {grown} KiB"
-        );
-        Ok(())
-    })
+    with_mounted(context, "always", execute_in_place)
+}
+
+/// Executes a program of the mounted segment, and fails unless its code stays there.
+pub(super) fn execute_in_place(guest: &mut Guest) -> Result<()> {
+    let segment = segment_range(guest)?;
+    let cached = guest.meminfo_kib("Cached")?;
+    for _ in 0..3 {
+        let answer = guest.run("exec", &["/mnt/bin/tool", "self"])?;
+        ensure_eq!(answer.text, "exit=0", "{answer:?}");
+        ensure_code_in_place(&answer)?;
+        // Data that the program has written to is its own copy; all the rest is not.
+        ensure!(segment.contains(&number(&answer, "highest")?), "{answer:?}");
+    }
+    let grown = guest.meminfo_kib("Cached")?.saturating_sub(cached);
+    ensure!(
+        grown <= CACHE_TOLERANCE_KIB,
+        "the page cache has grown by {grown} KiB"
+    );
+    Ok(())
 }
 
 /// Fails unless the executable mapping of the program holds pages, none of them anonymous.

@@ -69,7 +69,8 @@ fn a_segment_space_can_be_plugged_while_the_guest_runs(context: &Context) -> Res
     )
 }
 
-fn plug(guest: &mut Guest, space: &SpaceFile) -> Result<()> {
+/// Plugs a segment space into the first root port of a guest that runs.
+pub(super) fn plug(guest: &mut Guest, space: &SpaceFile) -> Result<()> {
     let properties = json!({
         "mem-path": space.path,
         "size": space.size_bytes,
