@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The init of test guests: some instructions that echo lines, switch the guest off when one begins
-//! with `q`, and ask for the guest to be saved when one begins with `s`.
+//! The init of test guests: some instructions that echo lines. They switch the guest off when one begins
+//! with `q`, ask for the guest to be saved when one begins with `s`, and say what is in a file, at most
+//! 4 KiB, when `c` comes before its path.
 
 /// Where the code is in the file, behind the headers, and in memory.
 const CODE_AT: u8 = 0x78;
@@ -18,32 +19,47 @@ const HEADERS: [u8; 96] = [
 ];
 
 #[rustfmt::skip]
-const CODE: [u8; 0xb0] = [
-    0x48, 0x83, 0xec, 0x40,                                       // 00 sub rsp, 64
-    0xb8, 1, 0, 0, 0, 0xbf, 1, 0, 0, 0,                           // 04 mov eax, 1; mov edi, 1
-    0x48, 0x8d, 0x35, 0x9b, 0, 0, 0,                              // 0e lea rsi, [ready]
-    0xba, 7, 0, 0, 0, 0x0f, 5,                                    // 15 mov edx, 7; syscall
-    0x31, 0xc0, 0x31, 0xff, 0x48, 0x89, 0xe6,                     // 1c next: read(0, rsp, 64)
-    0xba, 0x40, 0, 0, 0, 0x0f, 5,                                 // 23
-    0x85, 0xc0, 0x7e, 0xee,                                       // 2a test eax, eax; jle next
-    0x80, 0x3c, 0x24, 0x71, 0x74, 0x19,                           // 2e cmp [rsp], 'q'; je off
-    0x80, 0x3c, 0x24, 0x73, 0x74, 0x2b,                           // 34 cmp [rsp], 's'; je save
-    0x89, 0xc2, 0xb8, 1, 0, 0, 0, 0xbf, 1, 0, 0, 0,               // 3a write(1, rsp, eax)
-    0x48, 0x89, 0xe6, 0x0f, 5, 0xeb, 0xcf,                        // 46 jmp next
-    0xb8, 0xa9, 0, 0, 0, 0xbf, 0xad, 0xde, 0xe1, 0xfe,            // 4d off: reboot(magic ...
-    0xbe, 0x69, 0x19, 0x12, 0x28, 0xba, 0xdc, 0xfe, 0x21, 0x43,   // 57 ... magic2, POWER_OFF)
-    0x0f, 5, 0xeb, 0xb7,                                          // 61 jmp next
-    0xb8, 0xa5, 0, 0, 0, 0x48, 0x8d, 0x3d, 0x47, 0, 0, 0,         // 65 save: mount(sys, sys, ...
-    0x48, 0x89, 0xfe, 0x48, 0x8d, 0x15, 0x42, 0, 0, 0,            // 71
-    0x45, 0x31, 0xd2, 0x45, 0x31, 0xc0, 0x0f, 5,                  // 7b ... sysfs, 0, 0)
-    0xb8, 2, 0, 0, 0, 0x48, 0x8d, 0x3d, 0x34, 0, 0, 0,            // 83 open(file, O_WRONLY)
-    0xbe, 1, 0, 0, 0, 0x0f, 5, 0x89, 0xc7,                        // 8f
-    0xb8, 1, 0, 0, 0, 0x48, 0x8d, 0x35, 0x13, 0, 0, 0,            // 98 write(eax, one, 1)
-    0xba, 1, 0, 0, 0, 0x0f, 5, 0xe9, 0x6c, 0xff, 0xff, 0xff,      // a4 jmp next
+const CODE: [u8; 0x122] = [
+    0x48, 0x81, 0xec, 0, 0x10, 0, 0,                              // 000 sub rsp, 4096
+    0xb8, 1, 0, 0, 0, 0xbf, 1, 0, 0, 0,                           // 007 mov eax, 1; mov edi, 1
+    0x48, 0x8d, 0x35, 0x0a, 1, 0, 0,                              // 011 lea rsi, [ready]
+    0xba, 7, 0, 0, 0, 0x0f, 5,                                    // 018 mov edx, 7; syscall
+    0x31, 0xc0, 0x31, 0xff, 0x48, 0x89, 0xe6,                     // 01f next: read(0, rsp, 4096)
+    0xba, 0, 0x10, 0, 0, 0x0f, 5,                                 // 026
+    0x85, 0xc0, 0x7e, 0xee,                                       // 02d test eax, eax; jle next
+    0x80, 0x3c, 0x24, 0x71, 0x74, 0x1f,                           // 031 cmp [rsp], 'q'; je off
+    0x80, 0x3c, 0x24, 0x73, 0x74, 0x31,                           // 037 cmp [rsp], 's'; je save
+    0x80, 0x3c, 0x24, 0x63, 0x74, 0x64,                           // 03d cmp [rsp], 'c'; je show
+    0x89, 0xc2, 0xb8, 1, 0, 0, 0, 0xbf, 1, 0, 0, 0,               // 043 say: write(1, rsp, eax)
+    0x48, 0x89, 0xe6, 0x0f, 5, 0xeb, 0xc9,                        // 04f jmp next
+    0xb8, 0xa9, 0, 0, 0, 0xbf, 0xad, 0xde, 0xe1, 0xfe,            // 056 off: reboot(magic ...
+    0xbe, 0x69, 0x19, 0x12, 0x28, 0xba, 0xdc, 0xfe, 0x21, 0x43,   // 060 ... magic2, POWER_OFF)
+    0x0f, 5, 0xeb, 0xb1,                                          // 06a jmp next
+    0xe8, 0x6a, 0, 0, 0, 0x48, 0x8d, 0x3d, 0xe2, 0, 0, 0,         // 06e save: call mounts
+    0xbe, 1, 0, 0, 0, 0xb8, 2, 0, 0, 0, 0x0f, 5, 0x89, 0xc7,      // 07a open(file, O_WRONLY)
+    0xb8, 1, 0, 0, 0, 0x48, 0x8d, 0x35, 0x95, 0, 0, 0,            // 088 write(eax, one, 1)
+    0xba, 1, 0, 0, 0, 0x0f, 5,                                    // 094
+    0xb8, 3, 0, 0, 0, 0x0f, 5, 0xe9, 0x78, 0xff, 0xff, 0xff,      // 09b close; jmp next
+    0xc6, 0x44, 0x04, 0xff, 0, 0xe8, 0x2c, 0, 0, 0,               // 0a7 show: end path; call mounts
+    0x48, 0x8d, 0x7c, 0x24, 1, 0x31, 0xf6,                        // 0b1 open(rsp + 1, O_RDONLY)
+    0xb8, 2, 0, 0, 0, 0x0f, 5, 0x89, 0xc7,                        // 0b8
+    0x31, 0xc0, 0x48, 0x89, 0xe6, 0xba, 0, 0x10, 0, 0,            // 0c1 read(eax, rsp, 4096)
+    0x0f, 5, 0x89, 0xc3,                                          // 0cb mov ebx, eax
+    0xb8, 3, 0, 0, 0, 0x0f, 5, 0x89, 0xd8,                        // 0cf close; mov eax, ebx
+    0xe9, 0x66, 0xff, 0xff, 0xff,                                 // 0d8 jmp say
+    0x48, 0x8d, 0x35, 0x46, 0, 0, 0,                              // 0dd mounts: lea rsi, [sys]
+    0x48, 0x8d, 0x15, 0x44, 0, 0, 0, 0xe8, 0x21, 0, 0, 0,         // 0e4 lea rdx, [sysfs]; call mount
+    0x48, 0x8d, 0x35, 0x3e, 0, 0, 0,                              // 0f0 lea rsi, [config]
+    0x48, 0x8d, 0x15, 0x4a, 0, 0, 0, 0xe8, 0x0e, 0, 0, 0,         // 0f7 lea rdx, [configfs]; call mount
+    0x48, 0x8d, 0x35, 0x47, 0, 0, 0,                              // 103 lea rsi, [procs]
+    0x48, 0x8d, 0x15, 0x46, 0, 0, 0,                              // 10a lea rdx, [proc]
+    0x48, 0x89, 0xf7, 0x45, 0x31, 0xd2, 0x45, 0x31, 0xc0,         // 111 mount: mount(rsi, rsi, rdx, ...
+    0xb8, 0xa5, 0, 0, 0, 0x0f, 5, 0xc3,                           // 11a ... 0, 0); ret
 ];
 
-/// What the code refers to: `ready`, `one`, `sys`, `sysfs`, `file`.
-const TEXT: &[u8] = b"ready!\n1/sys\0sysfs\0/sys/kernel/shared_kernel/save\0";
+/// What the code refers to: `ready`, `one`, and directories with what is mounted there; `file`.
+const TEXT: &[u8] = b"ready!\n1/sys\0sysfs\0/sys/kernel/config\0configfs\0/proc\0proc\0\
+                      /sys/kernel/shared_kernel/save\0";
 
 /// Returns an executable that says "ready!", then obeys.
 pub(crate) fn executable() -> Vec<u8> {

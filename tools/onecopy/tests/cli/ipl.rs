@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::ops::Range;
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
@@ -95,6 +96,22 @@ fn a_guest_in_the_foreground_ends_with_the_command() {
     assert!(!host.dir.path("run/guests/lx1").exists());
 }
 
+/// Waits until a file in a guest holds what is expected.
+#[track_caller]
+fn wait_for_content(host: &Host, guest: &str, file: &str, expected: impl Fn(&str) -> bool) {
+    wait_until(file, || {
+        let content = host.content(guest, file);
+        content.is_some_and(|content| expected(&content))
+    });
+}
+
+/// Reads `/proc/meminfo`.
+fn mem_total_mib(text: &str) -> Option<u32> {
+    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+    let kib: u32 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib >> 10)
+}
+
 #[test]
 fn more_memory_processors_and_segments_are_plugged() {
     let Some(host) = Host::new() else { return };
@@ -111,7 +128,20 @@ fn more_memory_processors_and_segments_are_plugged() {
         "USR",
     ];
     host.dir.ok(&args);
-    assert_eq!(host.ready_guests(), ["lx1"]);
+    host.dir.ok(&["ipl", "LX"]);
+    assert_eq!(host.ready_guests(), ["lx1", "lx2"]);
+    // The first one has all of this, the second one nothing of it.
+    let cpus = "/sys/devices/system/cpu/online";
+    wait_for_content(&host, "lx1", cpus, |said| said == "0-1");
+    wait_for_content(&host, "lx2", cpus, |said| said == "0");
+    let memory = "/proc/meminfo";
+    let has_mib =
+        |said: &str, mib: Range<u32>| mem_total_mib(said).is_some_and(|m| mib.contains(&m));
+    wait_for_content(&host, "lx1", memory, |said| has_mib(said, 900..1024));
+    wait_for_content(&host, "lx2", memory, |said| has_mib(said, 400..512));
+    let segments = "/sys/kernel/config/dcss/add";
+    wait_for_content(&host, "lx1", segments, |said| said == "USR");
+    wait_for_content(&host, "lx2", segments, str::is_empty);
     for (args, expected) in [
         (
             ["--memory", "256M"],

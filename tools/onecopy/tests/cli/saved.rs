@@ -36,7 +36,9 @@ fn kernel() -> Option<PathBuf> {
 /// Writes an initial RAM file system with our init.
 fn initrd(dir: &Dir) -> PathBuf {
     let mut archive = entry("init", 0o100_755, &init::executable());
-    archive.extend(entry("sys", 0o040_755, b""));
+    for directory in ["sys", "proc"] {
+        archive.extend(entry(directory, 0o040_755, b""));
+    }
     archive.extend(entry("TRAILER!!!", 0, b""));
     dir.file("initrd", archive)
 }
@@ -142,6 +144,16 @@ impl Host {
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Returns what a file in a guest holds, without white space at its end; nothing if a message of the
+    /// kernel came in between.
+    #[track_caller]
+    pub(crate) fn content(&self, guest: &str, path: &str) -> Option<String> {
+        let said = self.say(guest, &format!("c{path}\n")).replace('\r', "");
+        // The terminal echoes the path.
+        let (_, content) = said.split_once(&format!("c{path}\n"))?;
+        Some(content.trim_end().to_owned())
     }
 
     /// Waits until no guest is left.
