@@ -96,6 +96,8 @@ pub struct Report {
     pub stderr: String,
     /// Last lines of the serial console.
     pub console: String,
+    /// How QEMU has ended, if it has; the message of the error says that where it matters.
+    pub outcome: Option<Outcome>,
 }
 
 impl fmt::Display for Report {
@@ -125,6 +127,7 @@ mod tests {
         let report = Report {
             stderr: "a\nb\n".to_owned(),
             console: " \n".to_owned(),
+            outcome: None,
         };
         assert_eq!(report.to_string(), "\nQEMU said:\n    a\n    b");
         assert_eq!(Report::default().to_string(), "");

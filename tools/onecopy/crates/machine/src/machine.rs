@@ -34,6 +34,7 @@ use crate::process::Process;
 use crate::qemu::Version;
 use crate::qmp;
 use crate::qmp::commands;
+use crate::qmp::QmpError;
 use crate::Result;
 
 /// How long QEMU may take from its start until its monitor answers.
@@ -148,12 +149,16 @@ impl Machine {
     ///
     /// When QEMU refuses, ends, or does not answer; its last words are in the error.
     pub fn execute<C: qmp::Command>(&mut self, command: &C) -> Result<C::Ok> {
-        self.qmp
-            .execute(command, COMMAND_TIMEOUT)
-            .map_err(|source| Error::Qmp {
+        let answer = self.qmp.execute(command, COMMAND_TIMEOUT);
+        answer.map_err(|source| {
+            if matches!(source, QmpError::Closed { .. }) {
+                self.wait_for_last_words();
+            }
+            Error::Qmp {
                 source,
                 report: Box::new(self.report()),
-            })
+            }
+        })
     }
 
     /// Returns how QEMU ended, or `None` while it runs.
@@ -253,10 +258,19 @@ impl Machine {
 
     /// Returns the last words of QEMU and of the console.
     pub fn report(&mut self) -> Report {
+        // First of all: once the process has ended, the words are complete.
+        let outcome = self.poll_end(Duration::ZERO).ok().flatten();
         Report {
             stderr: self.process.stderr_tail(),
             console: self.console.tail(),
+            outcome,
         }
+    }
+
+    /// Waits for the end of a process that has closed its sockets, which it does just before.
+    fn wait_for_last_words(&mut self) {
+        // If it does not end, there is nothing more to say.
+        let _ = self.poll_end(COMMAND_TIMEOUT);
     }
 
     fn poll_end(&mut self, timeout: Duration) -> Result<Option<Outcome>> {

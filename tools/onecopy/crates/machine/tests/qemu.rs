@@ -25,6 +25,7 @@ use onecopy_machine::Disk;
 use onecopy_machine::Error;
 use onecopy_machine::Machine;
 use onecopy_machine::Qemu;
+use onecopy_machine::Report;
 use onecopy_machine::SegmentDevice;
 use onecopy_machine::ShutdownReason;
 
@@ -73,9 +74,25 @@ fn echo_disk(path: &Path) -> Disk {
         0xba, 0xf4, 0x00, 0xee,         // 1f mov dx, 0xf4; out dx, al
         0xf4, 0xeb, 0xfd,               // 23 hlt; jmp to the hlt
     ];
+    boot_disk(path, &code)
+}
+
+/// Makes a disk whose boot sector ends in a triple fault: there is no room for handlers.
+fn faulting_disk(path: &Path) -> Disk {
+    #[rustfmt::skip]
+    let code = [
+        0x31, 0xc0, 0x8e, 0xd8,         // 00 xor ax, ax; mov ds, ax
+        0x0f, 0x01, 0x1e, 0x40, 0x7c,   // 04 lidt [0x7c40]
+        0xcc,                           // 09 int3
+    ];
+    boot_disk(path, &code)
+}
+
+/// Makes a disk with code in its boot sector, which finds "ready" at 0x7c30 and zeroes at 0x7c40.
+fn boot_disk(path: &Path, code: &[u8]) -> Disk {
     // The firmware does not boot from a disk of less than a cylinder.
     let mut sector = vec![0; 1 << 20];
-    sector[..code.len()].copy_from_slice(&code);
+    sector[..code.len()].copy_from_slice(code);
     sector[0x30..0x37].copy_from_slice(b"ready\r\n");
     sector[510..512].copy_from_slice(&[0x55, 0xaa]);
     fs::write(path, sector).unwrap();
@@ -253,6 +270,38 @@ fn an_error_carries_the_last_words_of_the_console() {
     );
     let error = machine.wait(Duration::from_millis(50)).unwrap_err();
     assert!(matches!(error, Error::Timeout { .. }), "{error}");
+}
+
+#[test]
+fn an_error_knows_that_the_guest_was_reset() {
+    let Some(qemu) = qemu() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = Config::new(qemu, Accel::Tcg);
+    config.disks = vec![faulting_disk(&directory.path().join("disk.img"))];
+    let reset = |report: &Report| {
+        let outcome = report.outcome.as_ref();
+        outcome.is_some_and(|outcome| outcome.reason == Some(ShutdownReason::GuestReset))
+    };
+
+    let mut machine = Machine::start(&config).unwrap();
+    let error = machine.wait_for("never", TIMEOUT).unwrap_err();
+    assert!(
+        matches!(&error, Error::Console { report, .. } if reset(report)),
+        "{error:?}"
+    );
+
+    let mut machine = Machine::start(&config).unwrap();
+    let start = Instant::now();
+    let error = loop {
+        if let Err(error) = machine.execute(&commands::QueryStatus {}) {
+            break error;
+        }
+        assert!(start.elapsed() < TIMEOUT);
+    };
+    assert!(
+        matches!(&error, Error::Qmp { report, .. } if reset(report)),
+        "{error:?}"
+    );
 }
 
 #[test]

@@ -133,6 +133,18 @@ pub enum Error {
         /// The last words of the template.
         report: Box<Report>,
     },
+    /// The template did not come to its save point in time.
+    #[error("The template of {name} cannot be saved: {}{report}", late(*.has_kernel, *.waited))]
+    Late {
+        /// The saved system.
+        name: Name,
+        /// Whether its kernel was found in its memory.
+        has_kernel: bool,
+        /// How long it was waited for.
+        waited: Duration,
+        /// The last words of the template.
+        report: Box<Report>,
+    },
     /// A running guest cannot be saved; it goes on.
     #[error("Guest {guest} cannot be saved: {reason}")]
     NotSavable {
@@ -231,6 +243,17 @@ impl Error {
             source,
         }
     }
+}
+
+fn late(has_kernel: bool, waited: Duration) -> String {
+    let seconds = waited.as_secs();
+    if has_kernel {
+        return format!("it did not reach its save point within {seconds} s");
+    }
+    format!(
+        "there is no kernel where its note says within {seconds} s; is it built with \
+         CONFIG_RANDOMIZE_BASE?"
+    )
 }
 
 fn refused(name: &Name, guest: Option<&GuestName>, allow: &[GuestName]) -> String {

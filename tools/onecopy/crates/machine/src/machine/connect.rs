@@ -114,5 +114,6 @@ fn words_of(process: &mut Process) -> Box<Report> {
     Box::new(Report {
         stderr: process.stderr_tail(),
         console: String::new(),
+        outcome: None,
     })
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use std::time::Instant;
 
 use super::Machine;
-use super::COMMAND_TIMEOUT;
 use super::TICK;
 use crate::console::Console;
 use crate::console::ConsoleError;
@@ -84,8 +83,7 @@ impl Machine {
     fn with_report<T>(&mut self, result: std::result::Result<T, ConsoleError>) -> Result<T> {
         result.map_err(|source| {
             if matches!(source, ConsoleError::Ended { .. }) {
-                // The console closes just before the process ends: wait for its last words.
-                let _ = self.process.wait(COMMAND_TIMEOUT);
+                self.wait_for_last_words();
             }
             Error::Console {
                 source,

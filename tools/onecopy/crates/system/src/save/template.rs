@@ -85,7 +85,12 @@ impl Template {
                 return Err(self.error(format!("it ended before the save point: {outcome}")));
             }
             if start.elapsed() >= timeout {
-                return Err(self.error(late(state.is_some(), timeout)));
+                return Err(Error::Late {
+                    name: self.name,
+                    has_kernel: state.is_some(),
+                    waited: timeout,
+                    report: Box::new(self.machine.report()),
+                });
             }
             thread::sleep(TICK);
         }
@@ -145,15 +150,4 @@ pub(super) fn open_gate(gate: u64, ranges: &[Range], directory: &Path) -> Result
         .map_err(Error::io("open", &path))?;
     let start = range.map_or(0, |range| range.start);
     Ok(Gate::new(file, gate - start))
-}
-
-fn late(has_gate: bool, timeout: Duration) -> String {
-    let seconds = timeout.as_secs();
-    if has_gate {
-        return format!("it did not reach its save point within {seconds} s");
-    }
-    format!(
-        "there is no kernel where its note says within {seconds} s; is it built with \
-         CONFIG_RANDOMIZE_BASE?"
-    )
 }
