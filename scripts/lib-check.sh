@@ -11,7 +11,7 @@ counts() {
 			match($0, /pass:[0-9]+/); passed += substr($0, RSTART + 5, RLENGTH - 5)
 			match($0, /fail:[0-9]+/); failed += substr($0, RSTART + 5, RLENGTH - 5); seen = 1
 		}
-		/^[0-9]+ passed, [0-9]+ failed$/ { passed = $1; failed = $3; seen = 1 }
+		/^[0-9]+ passed, [0-9]+ failed(, [0-9]+ retried)?$/ { passed = $1; failed = $3; seen = 1 }
 		/^ok [0-9]+ - / { passed++; seen = 1 }
 		/^not ok [0-9]+ - / { failed++; seen = 1 }
 		END { if (seen) print passed + 0, failed + 0 }

@@ -3,7 +3,6 @@
 //! What guests do all day: programs, modules, the network, groups of processes, mounts, and too little
 //! memory. Nobody looks at them: there is no profiler and no tracer.
 
-use anyhow::anyhow;
 use anyhow::ensure;
 use anyhow::Context;
 use anyhow::Result;
@@ -34,7 +33,7 @@ pub fn run(guest: &mut Guest, system: &SavedSystem, kernel: &Kernel) -> Result<(
         pressure(guest).context("pressure")
     };
     let result: Result<()> = all();
-    result.map_err(|error| anyhow!("{error:#}\n{}", guest.last_words()))
+    Ok(result.map_err(|error| guest.failure(error))?)
 }
 
 /// Starts several programs at once, again and again.

@@ -15,6 +15,7 @@ mod directories;
 mod erofs;
 mod ext4;
 mod hotplug;
+mod lost;
 mod module;
 mod names;
 mod nics;
@@ -116,6 +117,7 @@ pub(crate) fn all() -> Vec<Case> {
         erofs::CASES,
         ext4::CASES,
         hotplug::CASES,
+        lost::CASES,
         module::CASES,
         names::CASES,
         nics::CASES,

@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::OnceLock;
 
 use anyhow::anyhow;
@@ -27,6 +28,7 @@ use onecopy_store::SpaceBuilder;
 use onecopy_store::Store;
 use tempfile::TempDir;
 
+use crate::attempts::Attempts;
 use crate::cases::Evidence;
 use crate::cases::LIVEPATCH;
 use crate::cases::TRAMPOLINE;
@@ -47,7 +49,7 @@ const STRESS_TREE: &str = "build/root/stress";
 pub(crate) struct Context {
     host: Host,
     kernel: Kernel,
-    attempts: u32,
+    attempts: Arc<Attempts>,
     directory: TempDir,
     programs: Shared<SpaceFile>,
     bad_directories: Shared<Evidence>,
@@ -60,8 +62,8 @@ pub(crate) struct Context {
 type Shared<T> = OnceLock<std::result::Result<T, String>>;
 
 impl Context {
-    /// Makes the context of tests that may be begun `attempts` times until they pass.
-    pub(crate) fn new(host: Host, kernel: Kernel, attempts: u32) -> Result<Self> {
+    /// Makes the context of tests that may be begun again.
+    pub(crate) fn new(host: Host, kernel: Kernel, attempts: Arc<Attempts>) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("onecopy-boot-").tempdir()?;
         Ok(Self {
             host,
@@ -117,7 +119,7 @@ impl Context {
         let mut guest = self.start(options)?;
         let leaks = options.watch_leaks && self.kernel.has("DEBUG_KMEMLEAK");
         let result = body(&mut guest).and_then(|()| guest.check(leaks));
-        result.map_err(|error| anyhow!("{error:#}\n{}", guest.last_words()))?;
+        result.map_err(|error| guest.failure(error))?;
         Ok(guest)
     }
 
@@ -172,29 +174,26 @@ impl Context {
             SavedSystem::save(&directory, &self.host, &self.kernel, &modules, protect)
         };
         let made = place.get_or_init(|| {
-            let saved = self.attempt("the template", save);
+            let saved = self.attempts.run("the template", save);
             saved.map_err(|error| format!("{error:#}"))
         });
         made.as_ref().map_err(|error| anyhow!(error.clone()))
     }
 
-    /// Does something until it succeeds, as often as was allowed, and says when that was needed.
-    pub(crate) fn attempt<T>(&self, what: &str, run: impl Fn() -> Result<T>) -> Result<T> {
-        for attempt in 1..self.attempts {
-            match run() {
-                Ok(done) => return Ok(done),
-                Err(error) => eprintln!("attempt {attempt} at {what} failed: {error:#}"),
-            }
-        }
-        run()
+    pub(crate) fn attempts(&self) -> &Attempts {
+        &self.attempts
     }
 
     /// Returns what a guest with bad segment spaces has said; `gather` asks one.
     pub(crate) fn bad_directories(
         &self,
-        gather: impl FnOnce() -> std::result::Result<Evidence, String>,
-    ) -> std::result::Result<Evidence, String> {
-        self.bad_directories.get_or_init(gather).clone()
+        gather: impl Fn() -> Result<Evidence>,
+    ) -> Result<Evidence> {
+        let gathered = self.bad_directories.get_or_init(|| {
+            let gathered = self.attempts.run("the guest with bad directories", gather);
+            gathered.map_err(|error| format!("{error:#}"))
+        });
+        gathered.clone().map_err(|error| anyhow!(error))
     }
 
     fn make_programs(&self) -> Result<SpaceFile> {

@@ -18,6 +18,8 @@ use onecopy_guest::protocol::PREFIX;
 use onecopy_guest::protocol::READY;
 use onecopy_guest::Failure;
 
+use crate::lost::Lost;
+
 /// Why there is no good answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -45,6 +47,14 @@ pub enum Error {
         doing: String,
         /// Why that failed.
         source: io::Error,
+    },
+    /// There is no answer because there is no guest any more.
+    #[error("{error}: {lost}")]
+    Lost {
+        /// How that showed.
+        error: Box<Error>,
+        /// What has become of the guest.
+        lost: Lost,
     },
 }
 

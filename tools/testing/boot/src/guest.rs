@@ -12,7 +12,6 @@ use std::time::Instant;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
-use anyhow::anyhow;
 use anyhow::bail;
 use anyhow::Context;
 use anyhow::Result;
@@ -29,7 +28,9 @@ use crate::control;
 use crate::control::Answer;
 use crate::control::Control;
 use crate::control::Listener;
+use crate::failure::Failure;
 use crate::kernel::Kernel;
+use crate::lost::Evidence;
 use crate::report::complaints;
 
 /// How long a guest may take until its first process answers, and for one command. A kernel that
@@ -37,6 +38,9 @@ use crate::report::complaints;
 const BOOT_TIMEOUT: Duration = Duration::from_secs(120);
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(120);
 const POWEROFF_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long QEMU may take to end when it has hung up.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The pause between two looks at something that is waited for.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -101,7 +105,7 @@ impl Guest {
             ..Self::of(Owner::Machine(Box::new(machine)), control, factor)
         };
         let ready = guest.control.wait_ready(BOOT_TIMEOUT * factor);
-        ready.map_err(|error| anyhow!("{error:#}\n{}", guest.last_words()))?;
+        ready.map_err(|error| guest.not_up(error))?;
         Ok(guest)
     }
 
@@ -139,8 +143,44 @@ impl Guest {
     ///
     /// As [`Self::run`].
     pub fn run_bytes(&mut self, command: &str, arguments: &[&[u8]]) -> control::Result {
-        self.control
-            .run(command, arguments, COMMAND_TIMEOUT * self.factor)
+        let timeout = COMMAND_TIMEOUT * self.factor;
+        let answer = self.control.run(command, arguments, timeout);
+        answer.map_err(|error| self.explain(error, false))
+    }
+
+    /// Says so if there is no answer because the guest is lost. `starting`: nothing of user space was
+    /// heard yet.
+    fn explain(&mut self, error: control::Error, starting: bool) -> control::Error {
+        let (patience, overdue) = match &error {
+            // QEMU hangs up just before it ends.
+            control::Error::Ended { .. } => (END_TIMEOUT, false),
+            control::Error::Timeout { .. } => (Duration::ZERO, starting),
+            _ => return error,
+        };
+        let outcome = self.machine().wait(patience).ok();
+        let evidence = Evidence {
+            outcome: outcome.as_ref(),
+            console: &self.console(),
+            overdue,
+        };
+        match evidence.verdict() {
+            Some(lost) => control::Error::Lost {
+                error: Box::new(error),
+                lost,
+            },
+            None => error,
+        }
+    }
+
+    /// Returns why the guest never took a command.
+    pub(crate) fn not_up(&mut self, error: control::Error) -> Failure {
+        let error = self.explain(error, true);
+        self.failure(error)
+    }
+
+    /// Returns an error about the guest, with its last words.
+    pub fn failure(&mut self, error: impl Into<anyhow::Error>) -> Failure {
+        Failure::new(error.into(), self.last_words())
     }
 
     /// Returns the text of a file, without white space around it.

@@ -9,6 +9,8 @@
 //! - [`balloon`] is what the host and the guest say of a balloon.
 //! - [`saved`] starts guests from a saved system, [`together`] several guests at once.
 //! - [`space`] makes segment spaces, valid ones and, by changing bytes, others.
+//! - [`Failure`] is what went wrong with one; [`lost`] says whether it was [`Lost`] to the machine
+//!   below it.
 //! - [`report`] finds the complaints of a kernel in its log, [`ktap`] the results of KUnit.
 //!
 //! Guests are ended by their starter, and every wait has a deadline.
@@ -17,16 +19,20 @@ pub mod balloon;
 pub mod battery;
 pub mod control;
 pub mod dcss;
+mod failure;
 mod guest;
 pub mod initramfs;
 mod kernel;
 pub mod ktap;
+mod lost;
 pub mod program;
 pub mod report;
 pub mod saved;
 pub mod space;
 pub mod together;
 
+pub use self::failure::lost;
+pub use self::failure::Failure;
 pub use self::guest::Guest;
 pub use self::guest::Host;
 pub use self::guest::Options;
@@ -34,3 +40,5 @@ pub use self::guest::Owner;
 pub use self::guest::Pmem;
 pub use self::kernel::Driver;
 pub use self::kernel::Kernel;
+pub use self::lost::Evidence;
+pub use self::lost::Lost;

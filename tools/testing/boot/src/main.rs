@@ -4,8 +4,10 @@
 //!
 //! Besides its own `--kernel-dir DIR` (once or more, else `ONECOPY_KERNEL_DIR`, a list with colons,
 //! else the three that `make` builds), `--accel auto|kvm|tcg` and `--attempts N` (how often a test may
-//! be begun until it passes; once by default) the program takes the arguments of a Rust test harness.
+//! be begun whose guest is lost to the machine below it; once by default) the program takes the
+//! arguments of a Rust test harness. The last line is `N passed, N failed, N retried`.
 
+mod attempts;
 mod cases;
 mod context;
 
@@ -24,6 +26,7 @@ use onecopy_boot::Host;
 use onecopy_boot::Kernel;
 use onecopy_machine::accel;
 
+use crate::attempts::Attempts;
 use crate::cases::Case;
 use crate::context::Context;
 
@@ -47,7 +50,8 @@ fn run(mut arguments: Vec<OsString>) -> Result<ExitCode> {
     let directories = take(&mut arguments, "--kernel-dir")?;
     let kernels = kernels(directories.into_iter().map(PathBuf::from).collect())?;
     let accel = accelerator(&take(&mut arguments, "--accel")?)?;
-    let attempts = attempts(&take(&mut arguments, "--attempts")?)?;
+    let attempts = Attempts::new(attempts(&take(&mut arguments, "--attempts")?)?);
+    let attempts = Arc::new(attempts);
     let arguments = Arguments::from_iter(arguments);
     let mut trials = Vec::new();
     if arguments.list {
@@ -60,11 +64,19 @@ fn run(mut arguments: Vec<OsString>) -> Result<ExitCode> {
     } else {
         let host = Host::find(accel)?;
         for kernel in kernels {
-            let context = Arc::new(Context::new(host.clone(), kernel, attempts)?);
+            let context = Arc::new(Context::new(host.clone(), kernel, Arc::clone(&attempts))?);
             trials.extend(trials_of(&context));
         }
     }
-    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if !arguments.list {
+        let (passed, failed) = (conclusion.num_passed, conclusion.num_failed);
+        println!(
+            "{passed} passed, {failed} failed, {} retried",
+            attempts.retried()
+        );
+    }
+    Ok(conclusion.exit_code())
 }
 
 fn trials_of(context: &Arc<Context>) -> Vec<Trial> {
@@ -77,7 +89,7 @@ fn trials_of(context: &Arc<Context>) -> Vec<Trial> {
             let name = name(context.kernel(), &case);
             Trial::test(name, move || {
                 let run = || (case.run)(&context);
-                let result = context.attempt(case.name, run);
+                let result = context.attempts().run(case.name, run);
                 result.map_err(|error| format!("{error:#}").into())
             })
         })

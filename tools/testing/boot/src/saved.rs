@@ -362,11 +362,10 @@ fn wait_for_answer(guest: &mut Guest) -> Result<()> {
         let quiet: [&[u8]; 2] = [b"/proc/sys/kernel/printk", b"1"];
         match guest.control().run("write", &quiet, FIRST_ANSWER) {
             Ok(_) => return Ok(()),
-            Err(Error::Timeout { .. }) if start.elapsed() < TIMEOUT => {}
-            Err(error) => {
-                let words = guest.last_words();
-                return Err(error).context(words);
-            }
+            // Where QEMU has ended, the line does not say so.
+            Err(Error::Timeout { .. })
+                if start.elapsed() < TIMEOUT && guest.machine().try_wait()?.is_none() => {}
+            Err(error) => return Err(guest.not_up(error).into()),
         }
     }
 }

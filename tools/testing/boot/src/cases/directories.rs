@@ -7,7 +7,6 @@
 
 use std::path::Path;
 
-use anyhow::anyhow;
 use anyhow::ensure;
 use anyhow::Context as _;
 use anyhow::Result;
@@ -143,8 +142,7 @@ fn layout(name: &'static str) -> Layout {
 
 /// Returns what the guest with all the devices has said; the first caller starts it.
 fn evidence(context: &Context) -> Result<Evidence> {
-    let gathered = context.bad_directories(|| gather(context).map_err(|e| format!("{e:#}")));
-    gathered.map_err(|error| anyhow!(error))
+    context.bad_directories(|| gather(context))
 }
 
 fn gather(context: &Context) -> Result<Evidence> {

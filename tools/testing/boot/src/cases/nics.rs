@@ -2,7 +2,6 @@
 
 //! Network cards of guests that are started from a saved system.
 
-use anyhow::anyhow;
 use anyhow::ensure;
 use anyhow::Result;
 use onecopy_boot::Guest;
@@ -54,7 +53,8 @@ fn network_cards_have_the_addresses_that_the_guest_is_told(context: &Context) ->
         }
         guest.check(false)
     };
-    test().map_err(|error: anyhow::Error| anyhow!("{error:#}\n{}", guest.last_words()))
+    let result: Result<()> = test();
+    Ok(result.map_err(|error| guest.failure(error))?)
 }
 
 fn sorted(addresses: &[String]) -> Vec<String> {

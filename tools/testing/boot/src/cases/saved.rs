@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::anyhow;
 use anyhow::ensure;
 use anyhow::Context as _;
 use anyhow::Result;
@@ -62,7 +61,7 @@ pub(super) fn with_guest_of(
 ) -> Result<()> {
     let mut guest = saved.ipl(name, resources)?;
     let result = body(&mut guest).and_then(|()| guest.check(false));
-    result.map_err(|error| anyhow!("{error:#}\n{}", guest.last_words()))
+    Ok(result.map_err(|error| guest.failure(error))?)
 }
 
 fn a_guest_goes_on_behind_the_save_point_with_its_own_identity(context: &Context) -> Result<()> {

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::anyhow;
 use anyhow::ensure;
 use anyhow::Context as _;
 use anyhow::Result;
@@ -48,7 +47,7 @@ fn save_after(
 ) -> Result<SavedSystem> {
     let mut guest = saved.ipl(name, resources)?;
     let result = body(&mut guest).and_then(|()| saved.save_again(&mut guest, name, as_system));
-    result.map_err(|error| anyhow!("{error:#}\n{}", guest.last_words()))
+    Ok(result.map_err(|error| guest.failure(error))?)
 }
 
 fn parm(text: &str) -> ResourceOptions {

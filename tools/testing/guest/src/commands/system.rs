@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The guest as a whole: `sleep`, `time`, `clock`, `getrandom`, `drop-caches`, `poweroff`.
+//! The guest as a whole: `sleep`, `time`, `clock`, `getrandom`, `drop-caches`, and ends of several
+//! kinds: `poweroff`, `restart`, `panic`.
 
 use std::fs;
+use std::process;
 use std::thread;
 use std::time::Duration;
 
@@ -51,6 +53,16 @@ pub(super) const COMMANDS: &[Command] = &[
         arguments: "",
         run: poweroff,
     },
+    Command {
+        name: "restart",
+        arguments: "",
+        run: restart,
+    },
+    Command {
+        name: "panic",
+        arguments: "",
+        run: panic,
+    },
 ];
 
 fn sleep(_session: &mut Session, arguments: &mut Arguments, _lines: &mut Lines<'_>) -> Result {
@@ -94,4 +106,16 @@ fn poweroff(_session: &mut Session, _arguments: &mut Arguments, _lines: &mut Lin
     sync();
     reboot(RebootCommand::PowerOff)?;
     Ok(String::new())
+}
+
+/// Resets the guest; there is an answer only if that fails.
+fn restart(_session: &mut Session, _arguments: &mut Arguments, _lines: &mut Lines<'_>) -> Result {
+    sync();
+    reboot(RebootCommand::Restart)?;
+    Ok(String::new())
+}
+
+/// Ends the first process, which no kernel survives.
+fn panic(_session: &mut Session, _arguments: &mut Arguments, _lines: &mut Lines<'_>) -> Result {
+    process::exit(1)
 }
