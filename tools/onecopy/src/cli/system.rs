@@ -22,7 +22,8 @@ use crate::size;
 /// The kernel is booted until it is about to start its first user process; what memory then holds
 /// is saved. Guests that are running keep the generation that they have; guests that are started
 /// later get the new one. A system that was defined with the verb defsys is saved as it was defined;
-/// options that say something else are refused. With --running a guest is saved instead.
+/// options that say something else are refused. With --running a guest is saved instead, which must be
+/// what was defined.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

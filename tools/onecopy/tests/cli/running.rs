@@ -137,6 +137,45 @@ fn a_save_of_a_guest_killed_at_any_moment_loses_nothing() {
 }
 
 #[test]
+fn a_guest_is_saved_as_it_was_defined_or_not_at_all() {
+    let Some(host) = Host::new() else { return };
+    let dir = &host.dir;
+    dir.ok(&["ipl", "LX", "--as", "web"]);
+    host.say("web", "save\n");
+    let save = ["savesys", "WARM", "--running", "web"];
+    let defsys = ["defsys", "WARM", "--kernel", &host.kernel];
+    let small = dir.ok(&[&defsys[..], &["--memory", "256M"]].concat());
+    let usual = dir.ok(&[&defsys[..], &["--dry-run"]].concat());
+    let [small, usual] = [&small, &usual].map(|said| {
+        let ranges = said.strip_prefix("DEFSYS WARM ").unwrap();
+        ranges.split_once(" MINSIZE=").unwrap().0
+    });
+    let ran = dir.run(&save);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
+    eqnice!(
+        ran.stderr,
+        format!(
+            "onecopy: WARM was defined with ranges {small}, and not {usual}; define it again, or \
+             save guest web under another name\n"
+        )
+    );
+    assert_eq!(host.ready_guests(), ["web"]);
+    assert!(dir.ok(&["query", "nss"]).contains("\nWARM  -    S "));
+
+    dir.ok(&[&defsys[..], &["--restricted", "--allow", "again"]].concat());
+    let said = dir.ok(&save);
+    assert!(said.starts_with("WARM generation 1, class R: "), "{said}");
+    assert!(!dir.path("store/systems/WARM/definition.toml").exists());
+    let ran = dir.run(&["ipl", "WARM", "--as", "other"]);
+    assert_eq!(ran.code, Some(1));
+    eqnice!(
+        ran.stderr,
+        "onecopy: Guest other may not start from WARM, which is restricted to: again\n"
+    );
+    dir.ok(&["ipl", "WARM", "--as", "again"]);
+}
+
+#[test]
 fn a_running_guest_has_its_kernel_already() {
     let ran = Dir::new().run(&["savesys", "LX", "--running", "web", "--kernel", "k"]);
     assert_eq!(ran.code, Some(2));

@@ -15,6 +15,7 @@
 //! ```
 
 mod file;
+mod guest;
 mod plan;
 
 use std::path::absolute;

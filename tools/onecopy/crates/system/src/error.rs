@@ -102,6 +102,19 @@ pub enum Error {
         /// What was defined and what was given, for all that differs.
         differences: String,
     },
+    /// A guest that runs is not what was defined.
+    #[error(
+        "{name} was defined with {differences}; define it again, or save guest {guest} under \
+         another name"
+    )]
+    OtherGuest {
+        /// The saved system.
+        name: Name,
+        /// The guest.
+        guest: GuestName,
+        /// What was defined and what the guest has, for all that differs.
+        differences: String,
+    },
     /// It is not known which kernel to save.
     #[error("Nothing says which kernel {name} has: it was {}; --kernel does", if *.defined { "defined without" } else { "not defined" })]
     NoKernel {

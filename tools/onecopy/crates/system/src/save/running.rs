@@ -30,12 +30,14 @@ use super::seal;
 use super::template::open_gate;
 use crate::content;
 use crate::control::Running;
+use crate::definition::Definition;
 use crate::error::Error;
 use crate::hardware;
 use crate::ipl::compatibility::assume_qemu;
 use crate::ipl::compatibility::check_machine;
 use crate::ipl::compatibility::choose_accel;
 use crate::ipl::compatibility::start_error;
+use crate::manifest::format_of;
 use crate::manifest::Manifest;
 use crate::manifest::SavedFile;
 use crate::systems::Generation;
@@ -69,12 +71,12 @@ pub struct RunningOptions {
 }
 
 /// Waits until a guest asks to be saved, publishes what it has become as a new generation, and ends
-/// it.
+/// it. A skeleton of the name says who may start from it, and is used up.
 ///
 /// # Errors
 ///
-/// When the guest has more than its template had, does not ask in time, or cannot be saved, and when
-/// the interrupt comes. The guest then goes on, and the store is as it was.
+/// When the guest has more than its template had, is not what was defined, does not ask in time, or
+/// cannot be saved, and when the interrupt comes. The guest then goes on, and the store is as it was.
 pub fn save_running(
     options: &RunningOptions,
     running: &Running,
@@ -87,6 +89,10 @@ pub fn save_running(
     running.check_unplugged()?;
     // One that was killed has left it stopped.
     running.go_on()?;
+    let skeleton = systems.take_definition(options.name)?;
+    if let Some(skeleton) = &skeleton {
+        skeleton.check_guest(&record.guest, source.manifest())?;
+    }
     let directory = systems.directory(options.name);
     fs::create_dir_all(&directory).map_err(Error::io("create", &directory))?;
     systems.remove_unused(options.name)?;
@@ -100,12 +106,25 @@ pub fn save_running(
         generation: 0,
         saved_unix_seconds: now(),
         files,
-        ..source.manifest().clone()
+        ..limited(source.manifest(), skeleton.as_ref())
     };
-    let generation = publish(manifest, systems, &draft, None, &options.interrupt)?;
+    let skeleton = skeleton.as_ref();
+    let generation = publish(manifest, systems, &draft, skeleton, &options.interrupt)?;
     stopped.quit()?;
     systems.remove_unused(options.name)?;
     Ok(generation)
+}
+
+/// Returns the manifest of the system that the guest was started from; who may start from the new one
+/// was defined, or is as it was.
+fn limited(system: &Manifest, skeleton: Option<&Definition>) -> Manifest {
+    let mut manifest = system.clone();
+    if let Some(skeleton) = skeleton {
+        manifest.restricted = skeleton.restricted;
+        manifest.allow.clone_from(&skeleton.allow);
+        manifest.format = format_of(manifest.restricted, manifest.protect);
+    }
+    manifest
 }
 
 /// A guest that is stopped, and goes on when this is dropped: it finds that nobody came.
@@ -253,6 +272,24 @@ fn share_unchanged(files: &[SavedFile], source: &Generation, draft: &Path) -> Re
 mod tests {
     use super::*;
     use crate::control::tests::Monitor;
+    use crate::definition::tests::definition;
+    use crate::manifest::tests::manifest;
+
+    #[test]
+    fn who_may_start_is_as_it_was_or_as_defined() {
+        let mut system = manifest();
+        system.restricted = true;
+        system.allow = vec!["old".parse().unwrap()];
+        system.format = format_of(true, false);
+        assert_eq!(limited(&system, None), system);
+        let mut skeleton = definition();
+        let new = limited(&system, Some(&skeleton));
+        assert_eq!((new.restricted, &new.allow), (true, &skeleton.allow));
+        skeleton.restricted = false;
+        skeleton.allow.clear();
+        let new = limited(&system, Some(&skeleton));
+        assert_eq!((new.restricted, new.allow.len(), new.format), (false, 0, 1));
+    }
 
     #[test]
     fn a_guest_goes_on_unless_it_was_saved() {
