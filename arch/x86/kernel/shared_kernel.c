@@ -258,7 +258,7 @@ static int wait_to_be_saved(void)
 	pr_info("%s: at the save point\n", saved_name);
 	/* What is not on this guest's console yet would come on that of each guest. */
 	pr_flush(CONSOLE_TIMEOUT_MS, true);
-	/* The host waits for what a guest says of its identity, also one that is quiet otherwise. */
+	/* The host waits for what a guest says of its identity, also if that is quiet otherwise. */
 	console_loglevel = max(level, LOGLEVEL_INFO + 1);
 	state = wait_at_gate();
 	if (state == GATE_RESUMED) {

@@ -69,9 +69,10 @@ fn lost_by_machine(error: &MachineError, starting: bool) -> Option<Lost> {
         MachineError::Qmp { report, .. }
         | MachineError::State { report, .. }
         | MachineError::Timeout { report, .. } => (report, false),
-        MachineError::Ended { .. } | MachineError::Io { .. } | MachineError::Path { .. } => {
-            return None
-        }
+        MachineError::Ended { .. }
+        | MachineError::Interrupted(_)
+        | MachineError::Io { .. }
+        | MachineError::Path { .. } => return None,
     };
     Evidence::of_report(report, overdue).verdict()
 }
