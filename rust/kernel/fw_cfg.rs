@@ -32,7 +32,7 @@ const ENTRY_BYTES: usize = 8 + NAME_BYTES;
 ///
 /// Who has one must be alone with it: `FW_CFG_SYSFS` uses the same ports, and a reader that gets in
 /// between makes the other one read something else. While there is one processor, with interrupts
-/// disabled, nobody does.
+/// disabled, nobody does; but who was interrupted between choosing an item and reading it will.
 pub struct FwCfg(());
 
 impl FwCfg {

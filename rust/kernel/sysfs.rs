@@ -98,8 +98,12 @@ impl File {
 
 impl Drop for FirmwareDirectory {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants the reference is ours. Removing the object from sysfs
-        // waits for those who read a file; the files are dropped only after that.
-        unsafe { bindings::kobject_put(self.kobj.as_ptr()) }
+        // SAFETY: By the type invariants the object is in sysfs and the reference is ours. Removing
+        // it from there waits for those who read a file; the files are dropped only after that. The
+        // object itself may live longer.
+        unsafe {
+            bindings::kobject_del(self.kobj.as_ptr());
+            bindings::kobject_put(self.kobj.as_ptr());
+        }
     }
 }

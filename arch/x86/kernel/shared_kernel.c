@@ -133,6 +133,8 @@ static int __init parse_savesys(char *name)
 	}
 	for (i = 0; i < len; i++)
 		saved_name[i] = toupper(name[i]);
+	/* There may have been a longer one before. */
+	saved_name[len] = '\0';
 	return 0;
 }
 early_param("savesys", parse_savesys);
@@ -210,12 +212,16 @@ static void check_identity(int ret)
  * Waits until the host has saved the guest. What it saves is a guest in this very loop, so the end
  * of the loop is where every guest begins that is started from it.
  *
- * There is one processor, and its interrupts are disabled: nobody draws random numbers between the
- * end of the loop and the first callbacks, which see to it that those are this guest's own.
+ * There is one processor, and its interrupts are disabled: nobody draws random numbers or changes
+ * text between the end of the loop and the first callbacks, which see to it that those numbers are
+ * this guest's own.
+ *
+ * Returns whether the guest was started from what was saved. If the host does not come, the state is
+ * @otherwise again.
  */
-static noinline enum gate_state wait_at_gate(void)
+static noinline bool wait_at_gate(enum gate_state otherwise)
 {
-	u64 start = ktime_get_raw_fast_ns();
+	u64 now, last = ktime_get_raw_fast_ns(), waited = 0;
 	enum gate_state state;
 	unsigned long flags;
 
@@ -223,31 +229,36 @@ static noinline enum gate_state wait_at_gate(void)
 	WRITE_ONCE(gate.state, GATE_WAITING);
 	do {
 		cpu_relax();
+		touch_nmi_watchdog();
+		now = ktime_get_raw_fast_ns();
+		/* While nobody takes its ticks, a clock of few bits begins anew now and then. */
+		if (now > last)
+			waited += now - last;
+		last = now;
 		state = READ_ONCE(gate.state);
-		if (state == GATE_WAITING && ktime_get_raw_fast_ns() - start > SAVE_TIMEOUT_NS) {
-			state = GATE_LEFT;
-			WRITE_ONCE(gate.state, state);
-		}
-	} while (state == GATE_WAITING);
+	} while (state == GATE_WAITING && waited < SAVE_TIMEOUT_NS);
 	if (state == GATE_RESUMED) {
 		text_protected = gate.flags & GATE_PROTECTED;
+		bitmap_zero(written, KERNEL_IMAGE_SIZE / PAGE_SIZE);
 		check_identity(atomic_notifier_call_chain(&wake_chain, 0, NULL));
+	} else {
+		WRITE_ONCE(gate.state, otherwise);
 	}
-	touch_softlockup_watchdog();
+	touch_nmi_watchdog();
 	clocksource_touch_watchdog();
 	rcu_cpu_stall_reset();
 	local_irq_restore(flags);
-	return state;
+	return state == GATE_RESUMED;
 }
 
 /*
  * Stops here until the host has saved the guest, and returns 0 in each guest that was started from
  * that.
  */
-static int wait_to_be_saved(void)
+static int wait_to_be_saved(enum gate_state otherwise)
 {
 	int level = console_loglevel;
-	enum gate_state state;
+	bool resumed;
 
 	if (num_online_cpus() != 1) {
 		pr_err("%s: only a guest with one processor can be saved, not with %u\n",
@@ -260,9 +271,8 @@ static int wait_to_be_saved(void)
 	pr_flush(CONSOLE_TIMEOUT_MS, true);
 	/* The host waits for what a guest says of its identity, also if that is quiet otherwise. */
 	console_loglevel = max(level, LOGLEVEL_INFO + 1);
-	state = wait_at_gate();
-	if (state == GATE_RESUMED) {
-		bitmap_zero(written, KERNEL_IMAGE_SIZE / PAGE_SIZE);
+	resumed = wait_at_gate(otherwise);
+	if (resumed) {
 		check_identity(blocking_notifier_call_chain(&resume_chain, 0, NULL));
 		if (level <= LOGLEVEL_INFO)
 			pr_flush(CONSOLE_TIMEOUT_MS, true);
@@ -270,7 +280,7 @@ static int wait_to_be_saved(void)
 		pr_warn("%s: not saved, the host did not come\n", saved_name);
 	}
 	console_loglevel = level;
-	return state == GATE_RESUMED ? 0 : -ETIMEDOUT;
+	return resumed ? 0 : -ETIMEDOUT;
 }
 
 /**
@@ -285,7 +295,7 @@ void shared_kernel_save_point(void)
 		return;
 	/* What the host plugs waits until the guest has its identity. */
 	lock_device_hotplug();
-	if (wait_to_be_saved() == -EBUSY)
+	if (wait_to_be_saved(GATE_LEFT) == -EBUSY)
 		WRITE_ONCE(gate.state, GATE_REFUSED);
 	unlock_device_hotplug();
 }
@@ -303,9 +313,7 @@ static int save_again(void)
 	if (gate.state != GATE_RESUMED)
 		return -EOPNOTSUPP;
 	lock_device_hotplug();
-	ret = wait_to_be_saved();
-	if (ret)
-		WRITE_ONCE(gate.state, GATE_RESUMED);
+	ret = wait_to_be_saved(GATE_RESUMED);
 	unlock_device_hotplug();
 	return ret;
 }
@@ -359,11 +367,13 @@ bool shared_kernel_write_text(const void *addr, size_t len)
  */
 int shared_kernel_set_parm(const char *parm)
 {
+	static DEFINE_MUTEX(lock);
 	static const char *original;
 	/* setup_command_line() has left that much room behind the text. */
 	size_t size = saved_command_line_len + SHARED_KERNEL_PARM_SIZE;
 	ssize_t ret;
 
+	guard(mutex)(&lock);
 	if (!original)
 		original = kstrdup(saved_command_line, GFP_KERNEL);
 	if (!original)

@@ -156,10 +156,13 @@ impl Host {
         Some(content.trim_end().to_owned())
     }
 
-    /// Waits until no guest is left.
+    /// Waits until no guest is left, and their keepers have cleaned up.
     #[track_caller]
     pub(crate) fn wait_for_silence(&self) {
-        wait_until("all guests end", || self.emulators().is_empty());
+        wait_until("all guests end", || {
+            let names = fs::read_dir(self.dir.path("run/guests"));
+            self.emulators().is_empty() && names.map_or(0, Iterator::count) == 0
+        });
     }
 }
 

@@ -7,9 +7,12 @@ use std::collections::BTreeSet;
 use anyhow::ensure;
 use anyhow::Context as _;
 use anyhow::Result;
+use onecopy_boot::dcss::errno;
 use onecopy_boot::saved::SavedSystem;
 use onecopy_boot::space::MIB;
 use onecopy_boot::Guest;
+use onecopy_boot::Options;
+use onecopy_system::IplOptions;
 use onecopy_system::ResourceOptions;
 
 use super::cases;
@@ -20,7 +23,8 @@ use crate::context::Context;
 cases! {
     BuiltIn:
         a_guest_can_be_saved_with_its_memory_again_and_again,
-        no_copy_draws_the_random_numbers_of_another_one;
+        no_copy_draws_the_random_numbers_of_another_one,
+        a_guest_that_cannot_be_saved_goes_on;
     BuiltInFast:
         a_guest_that_has_more_than_its_template_cannot_be_saved;
 }
@@ -95,7 +99,9 @@ fn a_guest_can_be_saved_with_its_memory_again_and_again(context: &Context) -> Re
 fn no_copy_draws_the_random_numbers_of_another_one(context: &Context) -> Result<()> {
     const DRAWS: &str = "/draws";
     let saved = context.saved()?;
+    let mut boot_ids = BTreeSet::new();
     let again = save_after(saved, "draws", parm(""), "DRAWS", |guest| {
+        boot_ids.insert(guest.read(BOOT_ID)?);
         guest.run("spawn-applet", &["draws", "draw-random", DRAWS])?;
         Ok(())
     })?;
@@ -103,8 +109,10 @@ fn no_copy_draws_the_random_numbers_of_another_one(context: &Context) -> Result<
     for name in ["one", "other"] {
         let mut guest = again.ipl(name, ResourceOptions::default())?;
         guest.run("stop", &["draws"])?;
+        boot_ids.insert(guest.read(BOOT_ID)?);
         copies.push(Draws::new(guest, DRAWS)?);
     }
+    ensure_eq!(boot_ids.len(), 3, "{boot_ids:?}");
     let [one, other] = copies.as_mut_slice() else {
         anyhow::bail!("there are not two of them");
     };
@@ -134,6 +142,41 @@ fn no_copy_draws_the_random_numbers_of_another_one(context: &Context) -> Result<
     one.guest.check(false)?;
     other.guest.check(false)
 }
+
+fn a_guest_that_cannot_be_saved_goes_on(context: &Context) -> Result<()> {
+    context.guest(&Options::default(), |guest| {
+        ensure_eq!(errno(guest.write(SAVE, "1"))?, "EOPNOTSUPP");
+        Ok(())
+    })?;
+
+    let saved = context.saved()?;
+    let options = IplOptions {
+        cpus: 2,
+        ..saved.options("two")?
+    };
+    let mut guest = saved.ipl_with(&options)?;
+    guest.wait_until("both processors are online", |guest| {
+        Ok(guest.read("/sys/devices/system/cpu/online")? == "0-1")
+    })?;
+    ensure_eq!(errno(guest.write(SAVE, "1"))?, "EBUSY");
+    guest.check(false)?;
+    drop(guest);
+
+    with_guest_of(saved, "alone", ResourceOptions::default(), |guest| {
+        // A clock that begins anew every 43 s, while nobody looks at it.
+        guest.write(CLOCK_SOURCE, "hpet")?;
+        ensure_eq!(errno(guest.write(SAVE, "1"))?, "ETIMEDOUT");
+        ensure_eq!(guest.read("/sys/kernel/shared_kernel/name")?, "SAVED");
+        guest.run("applet", &["hog", "16"])?;
+        Ok(())
+    })
+}
+
+/// Where a guest asks to be saved.
+const SAVE: &str = "/sys/kernel/shared_kernel/save";
+
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+const CLOCK_SOURCE: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
 
 /// How many draws behind the save point are compared.
 const BEHIND: u64 = 256;

@@ -38,6 +38,7 @@ cases! {
 }
 
 const TRACING: &str = "/tracing";
+const PREEMPT: &str = "/sys/kernel/debug/sched/preempt";
 const WRITTEN: &str = "/sys/kernel/shared_kernel/written_pages";
 
 /// Samples of the kernel: a trampoline at a function, and a patch of `/proc/cmdline`.
@@ -215,7 +216,10 @@ fn bpf_programs_take_a_page_of_their_own(context: &Context) -> Result<()> {
 fn static_keys_take_pages_of_their_own(context: &Context) -> Result<()> {
     let saved = context.saved()?;
     with_tracing(saved, "keys", |guest| {
+        // The scheduler says more where the key is on.
+        ensure!(!guest.read("/proc/1/sched")?.contains("wait_max"));
         guest.write("/proc/sys/kernel/sched_schedstats", "1")?;
+        ensure!(guest.read("/proc/1/sched")?.contains("wait_max"));
         check_unshared(saved, guest, "keys")
     })
 }
@@ -223,7 +227,9 @@ fn static_keys_take_pages_of_their_own(context: &Context) -> Result<()> {
 fn static_calls_take_pages_of_their_own(context: &Context) -> Result<()> {
     let saved = context.saved()?;
     with_tracing(saved, "calls", |guest| {
-        guest.write("/sys/kernel/debug/sched/preempt", "full")?;
+        guest.write(PREEMPT, "full")?;
+        let said = guest.read(PREEMPT)?;
+        ensure!(said.contains("(full)"), "{said}");
         check_unshared(saved, guest, "calls")
     })
 }
