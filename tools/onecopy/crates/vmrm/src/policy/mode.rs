@@ -8,7 +8,8 @@ use super::Mode;
 use super::BLOCK_BYTES;
 use crate::sample::Host;
 
-/// The host swaps out if it has less free swap than a round ago by more than this part of its memory.
+/// The host swaps out if it has less free swap than a round ago, by more than this part of its
+/// memory.
 const SWAPPING_PART: u64 = 1024;
 
 /// In a calm round this part of what is above the mark goes back.

@@ -16,8 +16,8 @@ pub(super) struct Portion {
 
 /// Divides an amount in whole numbers: all of it, or as much as the limits allow.
 ///
-/// Everybody gets `ratio * level` or the limit, whichever is less, with one level for all, rounded so
-/// that the sum is right.
+/// Everybody gets `ratio * level` or the limit, whichever is less, with one level for all, rounded
+/// so that the sum is right.
 pub(super) fn share(amount: u64, portions: &[Portion]) -> Vec<u64> {
     let mut given: Vec<u64> = portions.iter().map(|_| 0).collect();
     let mut order: Vec<(usize, Portion)> = portions
@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(shares(100, &[(9, 1), (3, 2)]), [9, 3]);
         assert_eq!(shares(2, &[(9, 1), (9, 1), (9, 1)]), [1, 1, 0]);
         assert_eq!(shares(0, &[(9, 1)]), [0]);
-        assert_eq!(shares(5, &[]), []);
+        assert!(shares(5, &[]).is_empty());
         let largest = u64::from(u32::MAX);
         assert_eq!(
             shares(largest, &[(largest, u64::MAX); 2]),

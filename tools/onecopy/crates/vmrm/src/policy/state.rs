@@ -47,8 +47,8 @@ impl GuestState {
 }
 
 impl State {
-    /// Takes back an order that did not reach its guest: it is given again when there still is reason
-    /// to.
+    /// Takes back an order that did not reach its guest: it is given again when there still is
+    /// reason to.
     pub fn undo(&mut self, order: &Order) {
         let guest = self.guests.get_mut(&order.guest);
         if let Some(guest) = guest.filter(|guest| guest.incarnation == order.incarnation) {

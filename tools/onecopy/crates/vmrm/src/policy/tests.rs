@@ -278,7 +278,14 @@ prop_compose! {
         taken_bytes in prop::option::weighted(0.9, bytes(1024)),
         available_bytes in prop::option::weighted(0.9, bytes(1024)),
     ) -> Guest {
-        Guest { name: String::new(), incarnation, memory_bytes, resident_bytes, taken_bytes, available_bytes }
+        Guest {
+            name: String::new(),
+            incarnation,
+            memory_bytes,
+            resident_bytes,
+            taken_bytes,
+            available_bytes,
+        }
     }
 }
 
@@ -363,7 +370,9 @@ proptest! {
                 match order.reason {
                     Reason::Squeeze => prop_assert_eq!(decision.mode, Mode::Squeeze),
                     Reason::Ease => prop_assert_eq!(decision.mode, Mode::Ease),
-                    Reason::GuestNeeds | Reason::Floor => prop_assert!(order.to_bytes < order.from_bytes),
+                    Reason::GuestNeeds | Reason::Floor => {
+                        prop_assert!(order.to_bytes < order.from_bytes);
+                    }
                 }
                 more += order.to_bytes.saturating_sub(order.from_bytes);
                 less += order.from_bytes.saturating_sub(order.to_bytes);

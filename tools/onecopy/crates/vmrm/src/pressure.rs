@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the kernel says of the host's memory, and of that of a group of processes (cgroup v2).
+
+mod text;
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+use self::text::CgroupStat;
+use self::text::Meminfo;
+use self::text::Psi;
+use crate::sample::Host;
+
+/// Where groups are.
+const CGROUPS: &str = "sys/fs/cgroup";
+
+/// Where a kernel with the older groups has those of version 2 too.
+const HYBRID_CGROUPS: &str = "sys/fs/cgroup/unified";
+
+/// What cannot be known.
+#[derive(Debug, thiserror::Error)]
+pub enum PressureError {
+    /// A file cannot be read.
+    #[error("Cannot read {}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A file is not as the kernel writes it.
+    #[error("{} is not understood: it has no valid {what}", .path.display())]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for.
+        what: &'static str,
+    },
+    /// The group does not exist, or has no limits.
+    #[error("There is no cgroup {} with a memory controller", .group.display())]
+    Cgroup {
+        /// The group.
+        group: PathBuf,
+    },
+}
+
+type Result<T> = std::result::Result<T, PressureError>;
+
+/// Where the kernel says it.
+#[derive(Debug, Clone)]
+pub struct Pressure {
+    proc: PathBuf,
+    group: Option<PathBuf>,
+}
+
+impl Pressure {
+    /// Looks for `proc` and `sys` in a directory, and for a group below `sys/fs/cgroup` if one
+    /// counts.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such group.
+    pub fn open(root: &Path, cgroup: Option<&Path>) -> Result<Self> {
+        let group = cgroup.map(|group| find_group(root, group)).transpose()?;
+        Ok(Self {
+            proc: root.join("proc"),
+            group,
+        })
+    }
+
+    /// Reads everything anew.
+    ///
+    /// # Errors
+    ///
+    /// When something cannot be read. A kernel without PSI is no error.
+    pub fn read(&self) -> Result<Host> {
+        let path = self.proc.join("meminfo");
+        let meminfo = parsed(&path, Meminfo::parse)?;
+        let mut host = Host {
+            total_bytes: meminfo.total_bytes,
+            available_bytes: meminfo.available_bytes,
+            swap_total_bytes: meminfo.swap_total_bytes,
+            swap_free_bytes: meminfo.swap_free_bytes,
+            some_hundredths: None,
+            full_hundredths: None,
+        };
+        let mut psi = self.proc.join("pressure/memory");
+        if let Some(group) = &self.group {
+            limit(&mut host, group)?;
+            psi = group.join("memory.pressure");
+        }
+        if let Some(psi) = psi_of(&psi)? {
+            host.some_hundredths = Some(psi.some_hundredths);
+            host.full_hundredths = psi.full_hundredths;
+        }
+        Ok(host)
+    }
+}
+
+fn find_group(root: &Path, group: &Path) -> Result<PathBuf> {
+    let mut places = [CGROUPS, HYBRID_CGROUPS]
+        .into_iter()
+        .map(|place| root.join(place).join(group));
+    places
+        .find(|place| place.join("memory.max").exists())
+        .ok_or_else(|| PressureError::Cgroup {
+            group: group.to_owned(),
+        })
+}
+
+/// Makes of the host's memory that of a group, which can be less.
+fn limit(host: &mut Host, group: &Path) -> Result<()> {
+    let number = |name| parsed(&group.join(name), text::limit);
+    let max = number("memory.max")?;
+    // Above it, processes are slowed down until they have less.
+    let high = match number("memory.high") {
+        Err(PressureError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => None,
+        read => read?,
+    };
+    let Some(limit) = [max, high].into_iter().flatten().min() else {
+        return Ok(());
+    };
+    let current = parsed(&group.join("memory.current"), text::number)?;
+    let stat = parsed(&group.join("memory.stat"), CgroupStat::parse)?;
+    let used = current.saturating_sub(stat.reclaimable_bytes);
+    host.total_bytes = host.total_bytes.min(limit);
+    host.available_bytes = host.available_bytes.min(limit.saturating_sub(used));
+    Ok(())
+}
+
+/// Reads a file of PSI; nothing if the kernel has none, or it is switched off.
+fn psi_of(path: &Path) -> Result<Option<Psi>> {
+    const EOPNOTSUPP: i32 = 95;
+
+    match parsed(path, Psi::parse) {
+        Ok(psi) => Ok(Some(psi)),
+        Err(PressureError::Read { source, .. })
+            if source.kind() == io::ErrorKind::NotFound
+                || source.raw_os_error() == Some(EOPNOTSUPP) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn parsed<T>(
+    path: &Path,
+    parse: impl FnOnce(&str) -> std::result::Result<T, &'static str>,
+) -> Result<T> {
+    let text = fs::read_to_string(path).map_err(|source| PressureError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    parse(&text).map_err(|what| PressureError::Form {
+        path: path.to_owned(),
+        what,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MEMINFO: &str =
+        "MemTotal: 4096 kB\nMemAvailable: 2048 kB\nSwapTotal: 8 kB\nSwapFree: 4 kB\n";
+    const PSI: &str = "some avg10=1.50 avg60=0.00 avg300=0.00 total=5\n\
+                       full avg10=0.25 avg60=0.00 avg300=0.00 total=3\n";
+
+    fn host(files: &[(&str, &str)], cgroup: Option<&str>) -> std::result::Result<Host, String> {
+        let root = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        let pressure = Pressure::open(root.path(), cgroup.map(Path::new));
+        let read = pressure.and_then(|pressure| pressure.read());
+        read.map_err(|error| {
+            error
+                .to_string()
+                .replace(root.path().to_str().unwrap(), "ROOT")
+        })
+    }
+
+    #[test]
+    fn a_kernel_without_psi_says_less() {
+        let with = host(
+            &[("proc/meminfo", MEMINFO), ("proc/pressure/memory", PSI)],
+            None,
+        )
+        .unwrap();
+        assert_eq!((with.total_bytes, with.available_bytes), (4 << 20, 2 << 20));
+        assert_eq!((with.swap_total_bytes, with.swap_free_bytes), (8192, 4096));
+        assert_eq!(
+            (with.some_hundredths, with.full_hundredths),
+            (Some(150), Some(25))
+        );
+        let without = host(&[("proc/meminfo", MEMINFO)], None).unwrap();
+        assert_eq!(without.some_hundredths, None);
+    }
+
+    #[test]
+    fn the_limit_of_a_group_counts() {
+        let group = |max: &'static str, high: &'static str| {
+            host(
+                &[
+                    ("proc/meminfo", MEMINFO),
+                    ("proc/pressure/memory", "nonsense"),
+                    ("sys/fs/cgroup/a/b/memory.max", max),
+                    ("sys/fs/cgroup/a/b/memory.high", high),
+                    ("sys/fs/cgroup/a/b/memory.current", "1048576\n"),
+                    (
+                        "sys/fs/cgroup/a/b/memory.stat",
+                        "anon 5\ninactive_file 65536\nactive_file 65536\n",
+                    ),
+                    ("sys/fs/cgroup/a/b/memory.pressure", PSI),
+                ],
+                Some("a/b"),
+            )
+            .unwrap()
+        };
+        let limited = group("2097152\n", "max\n");
+        assert_eq!(
+            (limited.total_bytes, limited.available_bytes),
+            (2 << 20, (1 << 20) + 131_072)
+        );
+        assert_eq!(limited.some_hundredths, Some(150));
+        assert_eq!(group("2097152\n", "524288\n").available_bytes, 0);
+        assert_eq!(group("max\n", "max\n").available_bytes, 2 << 20);
+        // The host itself can have less.
+        assert_eq!(group("1073741824\n", "max\n").available_bytes, 2 << 20);
+    }
+
+    #[test]
+    fn what_is_missing_or_damaged_is_said() {
+        assert_eq!(
+            host(&[], None).unwrap_err(),
+            "Cannot read ROOT/proc/meminfo"
+        );
+        assert_eq!(
+            host(&[("proc/meminfo", "MemTotal: 5 kB\n")], None).unwrap_err(),
+            "ROOT/proc/meminfo is not understood: it has no valid MemAvailable"
+        );
+        assert_eq!(
+            host(
+                &[
+                    ("proc/meminfo", MEMINFO),
+                    ("proc/pressure/memory", "some\n")
+                ],
+                None
+            )
+            .unwrap_err(),
+            "ROOT/proc/pressure/memory is not understood: it has no valid avg10"
+        );
+        assert_eq!(
+            host(&[("proc/meminfo", MEMINFO)], Some("a")).unwrap_err(),
+            "There is no cgroup a with a memory controller"
+        );
+    }
+}
