@@ -117,6 +117,11 @@ pub(crate) struct IplArgs {
     #[arg(long = "nic", value_name = "NETDEV")]
     pub(crate) nics: Vec<NicOptions>,
 
+    /// Plug a balloon, by which the guest gives memory back that the host needs more; see the
+    /// verb vmrm
+    #[arg(long)]
+    pub(crate) balloon: bool,
+
     /// Add this to the command line that user space sees; behind =, replace it
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) parm: Option<String>,

@@ -84,6 +84,7 @@ fn options(args: &IplArgs, places: &Places, interrupt: &Interrupt) -> anyhow::Re
         cpus: args.cpus,
         segments,
         nics: args.nics.clone(),
+        balloon: args.balloon,
         resources: ResourceOptions {
             hostname: args.hostname.clone(),
             machine_id: args.machine_id.clone(),

@@ -143,7 +143,6 @@ impl SavedSystem {
             extra_args: Vec::new(),
             protect,
             timeout: TIMEOUT,
-            interrupt: Interrupt::default(),
         };
         onecopy_system::save(&options, &self.systems)?;
         Ok(())
@@ -159,7 +158,6 @@ impl SavedSystem {
             name: Name::new(name.as_bytes())?,
             qemu: None,
             timeout: TIMEOUT,
-            interrupt: Interrupt::default(),
         };
         onecopy_system::save_running(&options, &self.running(guest)?, &self.systems)?;
         Ok(Self {
@@ -276,18 +274,9 @@ impl SavedSystem {
     /// When the name is none.
     pub fn options(&self, guest: &str) -> Result<IplOptions> {
         Ok(IplOptions {
-            name: self.name,
             guest: Some(guest.parse()?),
-            qemu: None,
-            accel: None,
-            memory_bytes: None,
-            cpus: 1,
-            segments: Vec::new(),
-            nics: Vec::new(),
-            resources: ResourceOptions::default(),
-            extra_args: Vec::new(),
             timeout: TIMEOUT,
-            interrupt: Interrupt::default(),
+            ..IplOptions::new(self.name)
         })
     }
 

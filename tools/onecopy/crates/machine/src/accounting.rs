@@ -9,11 +9,13 @@
 mod page_cache;
 mod ramblock;
 mod smaps;
+mod status;
 mod usage;
 
 pub use self::page_cache::Residency;
 pub use self::ramblock::RamBlock;
 pub use self::smaps::Mapping;
 pub use self::smaps::Sizes;
+pub use self::status::anonymous_bytes;
 pub use self::usage::BlockUsage;
 pub use self::usage::Usage;

@@ -39,7 +39,7 @@ const END_TIMEOUT: Duration = Duration::from_secs(20);
 const TICK: Duration = Duration::from_millis(10);
 
 /// Where QEMU has the devices that have an id.
-const PERIPHERALS: &str = "/machine/peripheral";
+pub(crate) const PERIPHERALS: &str = "/machine/peripheral";
 
 /// What the ids of the devices begin with that each guest has.
 const ROOT_PORT: &str = "port";
@@ -92,6 +92,14 @@ impl Running {
         let record = guests.find(guest)?;
         let directory = guests.directory(guest);
         Ok(Self { record, directory })
+    }
+
+    /// Takes a guest from the list of those that run.
+    pub fn listed(guests: &Guests, record: &Record) -> Self {
+        Self {
+            record: record.clone(),
+            directory: guests.directory(&record.guest),
+        }
     }
 
     /// Returns what is known about the guest.
@@ -291,14 +299,42 @@ impl Running {
         ended.map_err(Error::io("watch the keeper of", &self.directory))
     }
 
-    /// Carries out one command in a session of its own: QEMU talks to one process at a time.
+    /// Carries out one command in a session of its own.
     pub(crate) fn ask<C: qmp::Command>(&self, command: &C) -> Result<C::Ok> {
+        self.session(ANSWER_TIMEOUT)?.ask(command)
+    }
+
+    /// Begins to talk to QEMU, which talks to one process at a time: others wait until the session
+    /// is dropped. Each answer may take so long.
+    pub(crate) fn session(&self, timeout: Duration) -> Result<Session> {
         let path = self.directory.join(guests::QMP);
         let stream = UnixStream::connect(&path).map_err(Error::io("connect to", &path))?;
-        let session =
-            || qmp::Client::negotiate(stream, ANSWER_TIMEOUT)?.execute(command, ANSWER_TIMEOUT);
-        session().map_err(|source| Error::Monitor {
-            guest: self.record.guest.clone(),
+        let guest = self.record.guest.clone();
+        match qmp::Client::negotiate(stream, timeout) {
+            Ok(client) => Ok(Session {
+                guest,
+                client,
+                timeout,
+            }),
+            Err(source) => Err(Error::Monitor { guest, source }),
+        }
+    }
+}
+
+/// A conversation with the QEMU of a guest.
+#[derive(Debug)]
+pub(crate) struct Session {
+    guest: GuestName,
+    client: qmp::Client,
+    timeout: Duration,
+}
+
+impl Session {
+    /// Carries out a command.
+    pub(crate) fn ask<C: qmp::Command>(&mut self, command: &C) -> Result<C::Ok> {
+        let answer = self.client.execute(command, self.timeout);
+        answer.map_err(|source| Error::Monitor {
+            guest: self.guest.clone(),
             source,
         })
     }

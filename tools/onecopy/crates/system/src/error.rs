@@ -56,6 +56,9 @@ pub enum Error {
     /// A signal has said that this is to be given up.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+    /// The guest has no device to give memory by.
+    #[error("Guest {0} has no balloon; ipl --balloon plugs one")]
+    NoBalloon(GuestName),
     /// The kernel cannot be saved.
     #[error(transparent)]
     Kernel(#[from] KernelError),

@@ -52,6 +52,9 @@ use crate::Result;
 /// How long QEMU may take to load the state: some megabytes.
 const STATE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long a guest may take to its identity unless something else is said.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// What to start.
 #[derive(Debug, Clone)]
 pub struct IplOptions {
@@ -71,6 +74,8 @@ pub struct IplOptions {
     pub segments: Vec<SegmentDevice>,
     /// Network cards, which are plugged behind those.
     pub nics: Vec<NicOptions>,
+    /// Whether a balloon is plugged, behind those.
+    pub balloon: bool,
     /// The guest's identity.
     pub resources: ResourceOptions,
     /// How long the guest may take to say that it has its identity.
@@ -79,6 +84,27 @@ pub struct IplOptions {
     pub interrupt: Interrupt,
     /// More arguments for QEMU: those of the template, see [`crate::SaveOptions`].
     pub extra_args: Vec<OsString>,
+}
+
+impl IplOptions {
+    /// Asks for a guest with nothing but the saved machine, which has a minute to start.
+    pub fn new(name: Name) -> Self {
+        Self {
+            name,
+            guest: None,
+            qemu: None,
+            accel: None,
+            memory_bytes: None,
+            cpus: 1,
+            segments: Vec::new(),
+            nics: Vec::new(),
+            balloon: false,
+            resources: ResourceOptions::default(),
+            timeout: READY_TIMEOUT,
+            interrupt: Interrupt::default(),
+            extra_args: Vec::new(),
+        }
+    }
 }
 
 /// A guest that our process keeps: it ends with this value, and with the process.
@@ -110,15 +136,9 @@ pub fn ipl(
     let generation = systems.acquire(options.name)?;
     let manifest = generation.manifest();
     restriction::admit(options.guest.as_ref(), manifest)?;
-    let (cpus, segments) = (options.cpus, &options.segments);
+    let cpus = options.cpus;
     let nics = Nic::draw(&options.nics).map_err(Error::Random)?;
-    let extra = Extra::new(
-        &manifest.machine,
-        options.memory_bytes,
-        cpus,
-        segments,
-        &nics,
-    )?;
+    let extra = Extra::new(&manifest.machine, options, &nics)?;
     let options = &told(options, &nics);
     let qemu = assume_qemu(options.qemu.as_deref(), manifest);
     let accel = choose_accel(options.accel, manifest, &qemu)?;

@@ -24,6 +24,7 @@
 //!
 //! Everything is blocking, and every wait has a deadline, except that for the end of a guest.
 
+mod balloon;
 mod content;
 mod control;
 mod definition;
@@ -46,6 +47,8 @@ mod stamp;
 mod systems;
 mod text;
 
+pub use self::balloon::GuestMemory;
+pub use self::balloon::MemoryQuery;
 pub use self::control::Logoff;
 pub use self::control::RangeUsage;
 pub use self::control::Running;

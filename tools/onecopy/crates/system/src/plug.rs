@@ -12,6 +12,7 @@ use serde_json::Map;
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::ipl::IplOptions;
 use crate::manifest;
 use crate::nic::MacAddress;
 use crate::nic::Nic;
@@ -45,7 +46,7 @@ pub enum PlugError {
         max_cpus: u32,
     },
     /// There are too many devices for the ports.
-    #[error("A guest of this system has at most {max} segment spaces and network cards together")]
+    #[error("A guest of this system has at most {max} segment spaces, network cards and balloons together")]
     Ports {
         /// How many there can be.
         max: u32,
@@ -62,19 +63,22 @@ pub(crate) struct Extra<'a> {
     cpus: u32,
     segments: &'a [SegmentDevice],
     nics: &'a [Nic<'a>],
+    balloon: bool,
 }
+
+/// The id of the balloon.
+pub(crate) const BALLOON: &str = "balloon0";
 
 impl<'a> Extra<'a> {
     /// Compares what is wanted with what was saved.
     pub(crate) fn new(
         saved: &manifest::Machine,
-        memory_bytes: Option<u64>,
-        cpus: u32,
-        segments: &'a [SegmentDevice],
+        options: &'a IplOptions,
         nics: &'a [Nic<'a>],
     ) -> Result<Self, PlugError> {
+        let (cpus, segments, balloon) = (options.cpus, &options.segments, options.balloon);
         let saved_bytes = saved.memory_bytes;
-        let wanted_bytes = memory_bytes.unwrap_or(saved_bytes);
+        let wanted_bytes = options.memory_bytes.unwrap_or(saved_bytes);
         let Some(memory_bytes) = wanted_bytes.checked_sub(saved_bytes) else {
             return Err(PlugError::LessMemory {
                 saved_bytes,
@@ -92,7 +96,8 @@ impl<'a> Extra<'a> {
             return Err(PlugError::Cpus { max_cpus });
         }
         let max = saved.root_ports;
-        if (segments.len() + nics.len()) as u64 > u64::from(max) {
+        let devices = segments.len() + nics.len() + usize::from(balloon);
+        if devices as u64 > u64::from(max) {
             return Err(PlugError::Ports { max });
         }
         check_addresses(nics)?;
@@ -101,6 +106,7 @@ impl<'a> Extra<'a> {
             cpus,
             segments,
             nics,
+            balloon,
         })
     }
 
@@ -117,6 +123,9 @@ impl<'a> Extra<'a> {
         // The ports before those are the segments'.
         for (port, nic) in (self.segments.len()..).zip(self.nics) {
             nic.plug(machine, port)?;
+        }
+        if self.balloon {
+            plug_balloon(machine, self.segments.len() + self.nics.len())?;
         }
         Ok(())
     }
@@ -185,6 +194,17 @@ fn plug_segment(machine: &mut Machine, index: usize, segment: &SegmentDevice) ->
     Ok(())
 }
 
+/// Memory goes to the host through the queue of free page reporting, in large pieces.
+fn plug_balloon(machine: &mut Machine, port: usize) -> Result<(), Error> {
+    machine.execute(&commands::DeviceAdd {
+        driver: "virtio-balloon-pci".to_owned(),
+        id: BALLOON.to_owned(),
+        bus: Some(format!("port{port}")),
+        properties: object(json!({ "free-page-reporting": true })),
+    })?;
+    Ok(())
+}
+
 pub(crate) fn object(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(map) => map,
@@ -196,7 +216,6 @@ pub(crate) fn object(value: Value) -> Map<String, Value> {
 mod tests {
     use super::*;
     use crate::manifest::tests::manifest;
-    use crate::nic::NicOptions;
 
     const MIB: u64 = 1 << 20;
 
@@ -210,19 +229,30 @@ mod tests {
         segments: usize,
         nics: &[&str],
     ) -> Result<(u64, u32), String> {
+        extra_of(IplOptions {
+            memory_bytes: memory,
+            cpus,
+            segments: vec![segment(); segments],
+            nics: nics.iter().map(|nic| nic.parse().unwrap()).collect(),
+            ..IplOptions::new("LX".parse().unwrap())
+        })
+    }
+
+    fn segment() -> SegmentDevice {
+        SegmentDevice {
+            path: "/s".into(),
+            size_bytes: 2 * MIB,
+            access: onecopy_machine::options::Access::ReadOnly,
+        }
+    }
+
+    fn extra_of(options: IplOptions) -> Result<(u64, u32), String> {
         let saved = manifest::Machine {
             memory_bytes: 512 * MIB,
             ..manifest().machine
         };
-        let segment = SegmentDevice {
-            path: "/s".into(),
-            size_bytes: 2 * MIB,
-            access: onecopy_machine::options::Access::ReadOnly,
-        };
-        let segments = vec![segment; segments];
-        let nics: Vec<NicOptions> = nics.iter().map(|nic| nic.parse().unwrap()).collect();
-        let nics = Nic::draw(&nics).unwrap();
-        let extra = Extra::new(&saved, memory, cpus, &segments, &nics);
+        let nics = Nic::draw(&options.nics).unwrap();
+        let extra = Extra::new(&saved, &options, &nics);
         extra
             .map(|extra| (extra.memory_bytes, extra.cpus))
             .map_err(|error| error.to_string())
@@ -251,7 +281,7 @@ mod tests {
                 None,
                 1,
                 9,
-                "A guest of this system has at most 8 segment spaces and network cards together",
+                "A guest of this system has at most 8 segment spaces, network cards and balloons together",
             ),
         ] {
             assert_eq!(extra(memory, cpus, segments), Err(expected.to_owned()));
@@ -266,6 +296,15 @@ mod tests {
             refused.starts_with("A guest of this system has at most 8 "),
             "{refused}"
         );
+        let with_balloon = |segments| {
+            extra_of(IplOptions {
+                segments: vec![segment(); segments],
+                balloon: true,
+                ..IplOptions::new("LX".parse().unwrap())
+            })
+        };
+        assert_eq!(with_balloon(7), Ok((0, 1)));
+        assert_eq!(with_balloon(8).unwrap_err(), refused);
         let refused = extra_with(None, 1, 0, &["user,mac=02:00:00:00:00:01"; 2]).unwrap_err();
         assert!(
             refused.ends_with("both have the address 02:00:00:00:00:01"),

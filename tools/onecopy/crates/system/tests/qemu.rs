@@ -21,7 +21,6 @@ use onecopy_system::Error;
 use onecopy_system::Guest;
 use onecopy_system::Guests;
 use onecopy_system::IplOptions;
-use onecopy_system::ResourceOptions;
 use onecopy_system::Running;
 use onecopy_system::SaveOptions;
 use onecopy_system::Systems;
@@ -74,18 +73,10 @@ impl Host {
 
     fn ipl(&self, extra_args: &[&str]) -> Result<Guest, Error> {
         let options = IplOptions {
-            name: "LX".parse().unwrap(),
-            guest: None,
-            qemu: None,
-            accel: None,
-            memory_bytes: None,
-            cpus: 1,
-            segments: Vec::new(),
-            nics: Vec::new(),
-            resources: ResourceOptions::default(),
             timeout: TIMEOUT,
             interrupt: Interrupt::default(),
             extra_args: arguments(extra_args),
+            ..IplOptions::new("LX".parse().unwrap())
         };
         ipl(&options, &self.systems(), &self.guests(), None)
     }

@@ -26,11 +26,19 @@ macro_rules! command {
     };
 }
 
+mod balloon;
 mod hotplug;
 mod migration;
 mod network;
 mod processor;
 
+pub use self::balloon::Balloon;
+pub use self::balloon::BalloonInfo;
+pub use self::balloon::GuestStatValues;
+pub use self::balloon::GuestStats;
+pub use self::balloon::QueryBalloon;
+pub use self::balloon::QueryGuestStats;
+pub use self::balloon::STATS_POLLING_INTERVAL;
 pub use self::hotplug::HotpluggableCpu;
 pub use self::hotplug::QueryHotpluggableCpus;
 pub use self::migration::Capability;
@@ -155,26 +163,6 @@ pub struct ObjectAdd {
     pub properties: Map<String, Value>,
 }
 command!(ObjectAdd, "object-add", IgnoredAny);
-
-/// Sets the memory that the guest shall have; the balloon driver of the guest does what it can.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Balloon {
-    /// The memory in bytes.
-    pub value: u64,
-}
-command!(Balloon, "balloon", IgnoredAny);
-
-/// Asks how much memory the guest has, by what its balloon driver says.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct QueryBalloon {}
-command!(QueryBalloon, "query-balloon", BalloonInfo);
-
-/// Answer of [`QueryBalloon`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub struct BalloonInfo {
-    /// The memory in bytes.
-    pub actual: u64,
-}
 
 /// Reads a property of an object.
 #[derive(Debug, Clone, Serialize)]
