@@ -4,6 +4,7 @@
 
 mod defsys;
 mod system;
+mod vmrm;
 
 use std::path::PathBuf;
 
@@ -23,6 +24,10 @@ pub(crate) use self::system::PurgeNssArgs;
 pub(crate) use self::system::QueryGuestsArgs;
 pub(crate) use self::system::QueryNssArgs;
 pub(crate) use self::system::SavesysArgs;
+pub(crate) use self::vmrm::VmrmCheckArgs;
+pub(crate) use self::vmrm::VmrmCommand;
+pub(crate) use self::vmrm::VmrmRunArgs;
+pub(crate) use self::vmrm::VmrmSimulateArgs;
 use crate::segments::Wanted;
 use crate::size;
 
@@ -38,7 +43,7 @@ const DEFAULT_RUN: &str = "/run/onecopy";
     name = "onecopy",
     version,
     after_help = "\
-Exit status: 0 done, 1 failed, 2 the command line was not understood.
+Exit status: 0 done, 1 failed, 2 the command line or a configuration was not understood.
 
 Examples:
   onecopy saveseg USR --from-dir /srv/trees/usr
@@ -79,6 +84,9 @@ pub(crate) enum Command {
     /// Remove what is in the store
     #[command(subcommand)]
     Purge(PurgeCommand),
+    /// Let guests give memory back that the host needs more
+    #[command(subcommand)]
+    Vmrm(VmrmCommand),
     Boot(BootArgs),
 }
 

@@ -12,8 +12,10 @@ mod purge;
 mod query;
 mod saveseg;
 mod savesys;
+mod vmrm;
 
 use std::path::absolute;
+use std::path::PathBuf;
 
 use anyhow::Context;
 use onecopy_store::Store;
@@ -24,6 +26,7 @@ use crate::cli::Cli;
 use crate::cli::Command;
 use crate::cli::PurgeCommand;
 use crate::cli::QueryCommand;
+use crate::cli::VmrmCommand;
 use crate::outcome::Outcome;
 
 /// Where everything is.
@@ -32,6 +35,7 @@ struct Places {
     store: Store,
     systems: Systems,
     guests: Guests,
+    run: PathBuf,
 }
 
 /// Carries out the command.
@@ -41,6 +45,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         store,
         systems,
         guests,
+        run,
     } = &places;
     Ok(match &cli.command {
         Command::Saveseg(args) => Outcome::Saved(saveseg::run(args, store)?),
@@ -62,6 +67,14 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
             Outcome::Guests(query::guests::run(args, guests)?)
         }
         Command::Purge(PurgeCommand::Nss(args)) => Outcome::Purged(purge::run(args, systems)?),
+        Command::Vmrm(VmrmCommand::Run(args)) => Outcome::Managed(vmrm::run(args, run)?),
+        Command::Vmrm(VmrmCommand::Simulate(args)) => {
+            vmrm::simulate(args)?;
+            Outcome::Simulated
+        }
+        Command::Vmrm(VmrmCommand::Check(args)) => {
+            Outcome::Checked(vmrm::check::run(args, guests)?)
+        }
         Command::Boot(args) => Outcome::Booted(boot::run(args, store)?),
     })
 }
@@ -75,7 +88,8 @@ impl Places {
         Ok(Self {
             store: Store::open(&cli.root),
             systems: Systems::open(root),
-            guests: Guests::open(run),
+            guests: Guests::open(&run),
+            run,
         })
     }
 }

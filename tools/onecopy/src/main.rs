@@ -3,7 +3,7 @@
 //! The `onecopy` command.
 //!
 //! Exit status: 0 when everything asked for was done, 1 when something failed (the reason is on
-//! standard error), 2 when the command line was not understood.
+//! standard error), 2 when the command line or a configuration was not understood.
 
 mod boot;
 mod cli;
@@ -19,6 +19,7 @@ mod terminal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use onecopy_vmrm::config::ConfigError;
 
 use crate::cli::Cli;
 use crate::outcome::Outcome;
@@ -26,12 +27,19 @@ use crate::outcome::Outcome;
 /// Exit status of a failure.
 const FAILURE: u8 = 1;
 
+/// Exit status when a configuration was not understood: trying again does not help.
+const NOT_UNDERSTOOD: u8 = 2;
+
 fn main() -> ExitCode {
     match run() {
         Ok(code) => code,
         Err(error) => {
             eprintln!("onecopy: {error:#}");
-            ExitCode::from(FAILURE)
+            ExitCode::from(if error.is::<ConfigError>() {
+                NOT_UNDERSTOOD
+            } else {
+                FAILURE
+            })
         }
     }
 }

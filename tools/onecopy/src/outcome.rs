@@ -9,6 +9,7 @@ mod segments;
 mod skeletons;
 mod systems;
 mod table;
+mod vmrm;
 
 use std::io;
 use std::io::Write;
@@ -34,6 +35,9 @@ pub(crate) use self::systems::ListedSystem;
 pub(crate) use self::systems::PurgedSystem;
 pub(crate) use self::systems::SavedSystem;
 pub(crate) use self::systems::SystemList;
+pub(crate) use self::vmrm::Checked;
+pub(crate) use self::vmrm::CheckedGuest;
+pub(crate) use self::vmrm::Managed;
 
 /// The result of a command that was carried out.
 #[derive(Debug)]
@@ -60,6 +64,12 @@ pub(crate) enum Outcome {
     Left(Left),
     /// `logoff`
     LoggedOff(LoggedOff),
+    /// `vmrm run`
+    Managed(Managed),
+    /// `vmrm simulate`, which has said everything
+    Simulated,
+    /// `vmrm check`
+    Checked(Checked),
     /// `boot`, and `ipl` in the foreground
     Booted(End),
 }
@@ -80,6 +90,7 @@ impl Outcome {
         match self {
             Self::Segments(segments) => segments.is_sound(),
             Self::Systems(list) => list.is_sound(),
+            Self::Managed(managed) => managed.is_complete,
             Self::Booted(end) => boot::is_success(end),
             _ => true,
         }
@@ -95,7 +106,9 @@ impl Outcome {
             Self::Systems(list) => list.render(out, err),
             Self::Purged(purged) => purged.render(out),
             Self::Started(started) => started.render(out),
-            Self::Kept => Ok(()),
+            Self::Kept | Self::Simulated => Ok(()),
+            Self::Managed(managed) => managed.render(err),
+            Self::Checked(checked) => checked.render(out, err),
             Self::Guests(list) => list.render(out, err),
             Self::Left(left) => left.render(err),
             Self::LoggedOff(ended) => ended.render(out),

@@ -40,8 +40,8 @@ pub struct GuestMemory {
     pub available_bytes: Option<u64>,
     /// What it takes on the host, in bytes; nothing if it ends just now.
     pub resident_bytes: Option<u64>,
-    /// Whether QEMU has been asking for statistics before: they may only be on their way.
-    pub is_polled: bool,
+    /// When it said that, in seconds since 1970.
+    pub said_unix_seconds: u64,
 }
 
 impl Running {
@@ -82,7 +82,7 @@ impl Running {
             taken_bytes: record.memory_bytes.saturating_sub(actual.actual),
             available_bytes: stats.stats.available_bytes.filter(|_| is_fresh),
             resident_bytes: record.qemu.and_then(|qemu| anonymous_bytes(qemu.pid).ok()),
-            is_polled: polling.as_u64().is_some_and(|interval| interval > 0),
+            said_unix_seconds: stats.last_update,
         })
     }
 

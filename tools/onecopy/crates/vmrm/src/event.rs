@@ -76,6 +76,18 @@ pub enum Event<'a> {
         /// Why.
         error: &'a str,
     },
+    /// The configuration was read again.
+    Reloaded,
+    /// The configuration was to be read again, and cannot be used: the old one still holds.
+    NotReloaded {
+        /// Why.
+        error: &'a str,
+    },
+    /// Rounds are not recorded any more.
+    NotRecorded {
+        /// Why.
+        error: &'a str,
+    },
     /// What a simulation came to.
     Summary(&'a Summary),
 }
@@ -229,6 +241,11 @@ impl fmt::Display for Event<'_> {
             }
             Self::Known { guest } => write!(f, "{guest}: runs now"),
             Self::Blind { error } => write!(f, "nothing is decided: {error}"),
+            Self::Reloaded => f.write_str("the configuration was read again"),
+            Self::NotReloaded { error } => {
+                write!(f, "the old configuration still holds: {error}")
+            }
+            Self::NotRecorded { error } => write!(f, "nothing is recorded any more: {error}"),
             Self::Summary(summary) => summary.fmt(f),
         }
     }

@@ -2,9 +2,13 @@
 
 //! Recorded samples: a line of JSON for the format, then one for each round.
 
+use std::fs::File;
 use std::io;
 use std::io::BufRead;
+use std::io::BufReader;
+use std::io::Seek;
 use std::io::Write;
+use std::path::Path;
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -73,6 +77,31 @@ struct Header {
 #[derive(Debug)]
 pub struct Recorder<W> {
     file: W,
+}
+
+impl Recorder<File> {
+    /// Begins a trace in a file, or goes on with the one that is there.
+    ///
+    /// # Errors
+    ///
+    /// When there is something else in the file, or it cannot be written to.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let mut options = File::options();
+        let mut file = options.create(true).read(true).append(true).open(path)?;
+        let size_bytes = file.seek(io::SeekFrom::End(0))?;
+        if size_bytes == 0 {
+            return Self::new(file);
+        }
+        file.rewind()?;
+        Trace::open(BufReader::new(&file)).map_err(io::Error::other)?;
+        file.seek(io::SeekFrom::End(-1))?;
+        let mut last = [0];
+        io::Read::read_exact(&mut file, &mut last)?;
+        if last != [b'\n'] {
+            return Err(io::Error::other("its last line is not complete"));
+        }
+        Ok(Self { file })
+    }
 }
 
 impl<W: Write> Recorder<W> {
@@ -236,6 +265,25 @@ mod tests {
         let text = written(&[sample(), Sample::default()]);
         assert_eq!(text.lines().count(), 3);
         assert_eq!(read(&text), Ok(vec![sample(), Sample::default()]));
+    }
+
+    #[test]
+    fn a_recorder_goes_on_where_another_one_ended_and_spoils_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("trace");
+        for _ in 0..2 {
+            Recorder::open(&path).unwrap().record(&sample()).unwrap();
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(read(&text), Ok(vec![sample(); 2]));
+        for (other, expected) in [
+            ("important\n", "line 1: it does not begin as a trace does"),
+            (text.trim_end(), "its last line is not complete"),
+        ] {
+            std::fs::write(&path, other).unwrap();
+            assert_eq!(Recorder::open(&path).unwrap_err().to_string(), expected);
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), other);
+        }
     }
 
     #[test]
