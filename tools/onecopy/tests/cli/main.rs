@@ -28,3 +28,4 @@ mod signals;
 mod skeleton;
 mod usage;
 mod util;
+mod vmrm;

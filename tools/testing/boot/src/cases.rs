@@ -26,6 +26,7 @@ mod saved_text;
 mod sharing;
 mod types;
 mod unplug;
+mod vmrm;
 
 use anyhow::Result;
 use onecopy_boot::Driver;
@@ -128,6 +129,7 @@ pub(crate) fn all() -> Vec<Case> {
         sharing::CASES,
         types::CASES,
         unplug::CASES,
+        vmrm::CASES,
     ]
     .concat()
 }

@@ -242,6 +242,15 @@ impl SavedSystem {
             bus: Some(BALLOON_PORT.to_owned()),
             properties: properties.as_object().context("no object")?.clone(),
         })?;
+        self.load_balloon(guest, kernel)
+    }
+
+    /// Loads the driver of a guest's balloon, which is a module.
+    ///
+    /// # Errors
+    ///
+    /// When the driver does not get the device.
+    pub fn load_balloon(&self, guest: &mut Guest, kernel: &Kernel) -> Result<()> {
         // Who loads a module by hand has to look up its parameters in the command line.
         let generation = self.generation()?;
         let keep = format!("keep={}", ranges::keep(&generation.manifest().ranges));

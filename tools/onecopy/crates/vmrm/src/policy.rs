@@ -173,9 +173,14 @@ pub fn decide(rules: &impl Rules, state: &State, sample: &Sample) -> (State, Dec
         Mode::Squeeze => squeeze(&mut claims, demand.blocks),
         Mode::Ease => ease(&mut claims, demand.blocks),
     };
+    // There may be nothing to give back.
+    let (mode, blocks) = match demand.mode {
+        Mode::Ease if moved == 0 => (Mode::Hold, 0),
+        mode => (mode, demand.blocks),
+    };
     let decision = Decision {
-        mode: demand.mode,
-        wanted_bytes: demand.blocks * BLOCK_BYTES,
+        mode,
+        wanted_bytes: blocks * BLOCK_BYTES,
         moved_bytes: moved * BLOCK_BYTES,
         relieved_bytes: claims.iter().map(|claim| claim.relieved_bytes).sum(),
         target_bytes: claims.iter().map(Claim::target_bytes).sum(),
