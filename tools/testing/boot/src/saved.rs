@@ -16,7 +16,6 @@ use anyhow::Result;
 use onecopy_format::segment_space::Name;
 use onecopy_format::segment_space::SegmentType;
 use onecopy_machine::qmp::commands;
-use onecopy_machine::Interrupt;
 use onecopy_machine::Tee;
 use onecopy_system::ranges;
 use onecopy_system::Generation;
