@@ -167,8 +167,11 @@ static void scrub_list(struct list_head *list, unsigned int order)
 {
 	struct page *page;
 
-	list_for_each_entry(page, list, buddy_list)
+	list_for_each_entry(page, list, buddy_list) {
 		scrub_block(page, order);
+		/* All of the memory may take longer than they allow. */
+		touch_nmi_watchdog();
+	}
 }
 
 /*
