@@ -16,6 +16,7 @@ use anyhow::Result;
 use onecopy_format::segment_space::Name;
 use onecopy_format::segment_space::SegmentType;
 use onecopy_machine::qmp::commands;
+use onecopy_machine::Interrupt;
 use onecopy_machine::Tee;
 use onecopy_system::ranges;
 use onecopy_system::Generation;
@@ -142,6 +143,7 @@ impl SavedSystem {
             extra_args: Vec::new(),
             protect,
             timeout: TIMEOUT,
+            interrupt: Interrupt::default(),
         };
         onecopy_system::save(&options, &self.systems)?;
         Ok(())
@@ -157,6 +159,7 @@ impl SavedSystem {
             name: Name::new(name.as_bytes())?,
             qemu: None,
             timeout: TIMEOUT,
+            interrupt: Interrupt::default(),
         };
         onecopy_system::save_running(&options, &self.running(guest)?, &self.systems)?;
         Ok(Self {
