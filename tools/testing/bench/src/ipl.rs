@@ -71,7 +71,7 @@ pub(crate) fn run(options: &Options, what: &Ipl) -> Result<()> {
     let modules = [balloon::CMM.to_owned()];
     let system = SavedSystem::save(directory.path(), &host, kernel, &modules, false)?;
 
-    let times: [Measure<'_>; 2] = [&|| start_figure(&system, kernel), &|| {
+    let times: [Measure<'_>; 2] = [&|| start_figure(&system, kernel, &host), &|| {
         running_figure(&system, &host)
     }];
     let mut starts: Vec<_> = times.iter().map(|time| time()).collect::<Result<_>>()?;
@@ -104,9 +104,9 @@ pub(crate) fn run(options: &Options, what: &Ipl) -> Result<()> {
 }
 
 /// How long it takes until a guest does something.
-fn start_figure(system: &SavedSystem, kernel: &Kernel) -> Result<Figure> {
+fn start_figure(system: &SavedSystem, kernel: &Kernel, host: &GuestHost) -> Result<Figure> {
     const NAME: &str = "start";
-    let times = start::user_space(NAME, system, kernel, START_ROUNDS)?;
+    let times = start::user_space(NAME, system, kernel, host, START_ROUNDS)?;
     let bar = Bar::RatioAtMost(0.125);
     Ok(Figure::against(
         NAME,

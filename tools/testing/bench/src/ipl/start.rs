@@ -56,15 +56,17 @@ impl Times {
     }
 }
 
-/// Measures `onecopy ipl` to the first line of user space, against `onecopy boot`.
+/// Measures `onecopy ipl` to the first line of user space, against `onecopy boot`; the same executes
+/// both.
 pub(super) fn user_space(
     name: &str,
     system: &SavedSystem,
     kernel: &Kernel,
+    host: &Host,
     rounds: usize,
 ) -> Result<Times> {
     let ours = || time_of(&mut ipl(system)?, FIRST_LINE);
-    let peer = || time_of(&mut boot(system, kernel)?, FIRST_LINE);
+    let peer = || time_of(&mut boot(system, kernel, host)?, FIRST_LINE);
     Times::take(name, rounds, ours, peer)
 }
 
@@ -99,9 +101,9 @@ fn ipl(system: &SavedSystem) -> Result<Command> {
     Ok(command)
 }
 
-fn boot(system: &SavedSystem, kernel: &Kernel) -> Result<Command> {
+fn boot(system: &SavedSystem, kernel: &Kernel, host: &Host) -> Result<Command> {
     let mut command = onecopy()?;
-    command.args(["boot", "--memory"]);
+    command.args(["boot", "--accel", &host.accel.to_string(), "--memory"]);
     command.arg(format!("{}M", saved::MEMORY_BYTES >> 20));
     command.arg("--kernel").arg(kernel.image());
     command.arg("--initrd").arg(system.initrd());
