@@ -214,6 +214,13 @@ fn a_guest_that_does_not_come_is_reported_with_its_last_words() {
     ] {
         assert!(ran.stderr.contains(expected), "{}", ran.stderr);
     }
+    // The reason is before the last words, and not behind them once more.
+    assert_eq!(
+        ran.stderr.matches("The console ended").count(),
+        1,
+        "{}",
+        ran.stderr
+    );
     assert!(!host.dir.path("run/guests/web").exists());
     host.wait_for_silence();
 }

@@ -62,8 +62,8 @@ fn lost_by(cause: &(dyn StdError + 'static)) -> Option<Lost> {
 /// `starting`: what was waited for comes before user space.
 fn lost_by_machine(error: &MachineError, starting: bool) -> Option<Lost> {
     let (report, overdue) = match error {
-        MachineError::Console { source, report } => {
-            let late = matches!(source, ConsoleError::Timeout { .. });
+        MachineError::Console { cause, report } => {
+            let late = matches!(cause, ConsoleError::Timeout { .. });
             (report, starting && late)
         }
         MachineError::Qmp { report, .. }
@@ -111,8 +111,8 @@ mod tests {
         })
     }
 
-    fn console_error(source: ConsoleError, report: Box<Report>) -> MachineError {
-        MachineError::Console { source, report }
+    fn console_error(cause: ConsoleError, report: Box<Report>) -> MachineError {
+        MachineError::Console { cause, report }
     }
 
     fn silence() -> ConsoleError {
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn a_monitor_that_closes_with_a_reset_guest_is_a_loss() {
         let closed = |reset| MachineError::Qmp {
-            source: QmpError::Closed {
+            cause: QmpError::Closed {
                 doing: "balloon".to_owned(),
             },
             report: report("x", reset),

@@ -43,10 +43,11 @@ pub enum Error {
         report: Box<Report>,
     },
     /// The console ended or stayed silent.
-    #[error("{source}{report}")]
+    // The cause comes before the last words, so it is not the source: that would be said behind them.
+    #[error("{}{report}", chain(.cause))]
     Console {
         /// What was waited for, and how it went.
-        source: ConsoleError,
+        cause: ConsoleError,
         /// The guest's and QEMU's last words.
         report: Box<Report>,
     },
@@ -70,10 +71,10 @@ pub enum Error {
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
     /// The monitor refused a command or went away.
-    #[error("{source}{report}")]
+    #[error("{}{report}", chain(.cause))]
     Qmp {
         /// The monitor's answer.
-        source: QmpError,
+        cause: QmpError,
         /// The guest's and QEMU's last words.
         report: Box<Report>,
     },
@@ -87,6 +88,17 @@ impl Error {
             source,
         }
     }
+}
+
+/// Says why, down to the last source.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(&format!(": {error}"));
+        source = error.source();
+    }
+    text
 }
 
 /// The last words of a guest and of its emulator, appended to every error about them.
@@ -131,5 +143,31 @@ mod tests {
         };
         assert_eq!(report.to_string(), "\nQEMU said:\n    a\n    b");
         assert_eq!(Report::default().to_string(), "");
+    }
+
+    #[test]
+    fn a_cause_is_said_once_and_before_the_last_words() {
+        let report = || {
+            Box::new(Report {
+                console: "a".to_owned(),
+                ..Report::default()
+            })
+        };
+        let expected = "x".to_owned();
+        let console = Error::Console {
+            cause: ConsoleError::Ended { expected },
+            report: report(),
+        };
+        let qmp = Error::Qmp {
+            cause: QmpError::Io(io::Error::other("y")),
+            report: report(),
+        };
+        for (error, expected) in [
+            (console, "The console ended before it said x"),
+            (qmp, "Cannot talk to QEMU's monitor: y"),
+        ] {
+            let expected = format!("{expected}\nconsole ended with:\n    a");
+            assert_eq!(chain(&error), expected);
+        }
     }
 }

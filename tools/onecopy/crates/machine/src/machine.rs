@@ -150,12 +150,12 @@ impl Machine {
     /// When QEMU refuses, ends, or does not answer; its last words are in the error.
     pub fn execute<C: qmp::Command>(&mut self, command: &C) -> Result<C::Ok> {
         let answer = self.qmp.execute(command, COMMAND_TIMEOUT);
-        answer.map_err(|source| {
-            if matches!(source, QmpError::Closed { .. }) {
+        answer.map_err(|cause| {
+            if matches!(cause, QmpError::Closed { .. }) {
                 self.wait_for_last_words();
             }
             Error::Qmp {
-                source,
+                cause,
                 report: Box::new(self.report()),
             }
         })

@@ -87,7 +87,7 @@ pub(super) fn start_failure(error: QmpError, process: &mut Process) -> Error {
             report,
         },
         _ => Error::Qmp {
-            source: error,
+            cause: error,
             report,
         },
     }

@@ -30,7 +30,7 @@ impl Machine {
         })?;
         let message = value.to_string();
         let words = serde_json::from_value(value).map_err(|source| Error::Qmp {
-            source: QmpError::Malformed { message, source },
+            cause: QmpError::Malformed { message, source },
             report: Box::new(self.report()),
         })?;
         Ok(spell(words))

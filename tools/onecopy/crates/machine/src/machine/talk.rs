@@ -81,12 +81,12 @@ impl Machine {
     }
 
     fn with_report<T>(&mut self, result: std::result::Result<T, ConsoleError>) -> Result<T> {
-        result.map_err(|source| {
-            if matches!(source, ConsoleError::Ended { .. }) {
+        result.map_err(|cause| {
+            if matches!(cause, ConsoleError::Ended { .. }) {
                 self.wait_for_last_words();
             }
             Error::Console {
-                source,
+                cause,
                 report: Box::new(self.report()),
             }
         })
