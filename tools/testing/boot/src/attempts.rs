@@ -8,6 +8,10 @@ use std::sync::atomic::Ordering;
 use anyhow::Result;
 use onecopy_boot::lost;
 
+/// How many tests there have to be for each one that is begun again. Emulated SVM loses about one boot in
+/// ten; a saved state that is bad, which a reset without a complaint may be too, loses more.
+const TESTS_PER_RETRY: u64 = 4;
+
 /// How often each test may be begun, and how often that was needed in all.
 #[derive(Debug)]
 pub(crate) struct Attempts {
@@ -26,6 +30,17 @@ impl Attempts {
     /// Returns how often something was begun again.
     pub(crate) fn retried(&self) -> u32 {
         self.retried.load(Ordering::Relaxed)
+    }
+
+    /// Says what is wrong when more was begun again than a machine below may lose, of so many tests.
+    pub(crate) fn excess(&self, tests: u64) -> Option<String> {
+        let retried = self.retried();
+        (u64::from(retried) * TESTS_PER_RETRY > tests).then(|| {
+            format!(
+                "{retried} retries of {tests} tests are more than one for {TESTS_PER_RETRY}: guests are \
+                 not lost to the machine below them alone"
+            )
+        })
     }
 
     /// Does something; begins again, as often as is allowed, when a guest was lost in it, and says so.
@@ -96,6 +111,20 @@ mod tests {
             assert_eq!(run(&attempts, errors), (begun, passed));
             assert_eq!(attempts.retried(), retried);
         }
+    }
+
+    #[test]
+    fn more_retries_than_a_quarter_of_the_tests_are_a_failure() {
+        let attempts = Attempts::new(3);
+        assert_eq!(attempts.excess(0), None);
+        assert_eq!(attempts.excess(1), None);
+        run(&attempts, &[reset]);
+        assert_eq!(attempts.excess(4), None);
+        run(&attempts, &[reset, reset]);
+        assert_eq!(attempts.excess(12), None);
+        let said = attempts.excess(11).unwrap();
+        assert!(said.starts_with("3 retries of 11 tests "), "{said}");
+        assert!(attempts.excess(0).is_some());
     }
 
     #[test]

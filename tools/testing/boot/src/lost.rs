@@ -4,7 +4,8 @@
 //!
 //! Emulated SVM ends some guests by a triple fault, and lets others hang while they boot. That is told
 //! from a kernel that finds something wrong, which says so, and from a test that does, which has got
-//! an answer.
+//! an answer. A saved state of ours that is bad can look the same, so `onecopy-boot` bounds how many guests
+//! may be lost.
 
 use std::fmt;
 

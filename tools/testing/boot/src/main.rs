@@ -5,7 +5,8 @@
 //! Besides its own `--kernel-dir DIR` (once or more, else `ONECOPY_KERNEL_DIR`, a list with colons,
 //! else the three that `make` builds), `--accel auto|kvm|tcg` and `--attempts N` (how often a test may
 //! be begun whose guest is lost to the machine below it; once by default) the program takes the
-//! arguments of a Rust test harness. The last line is `N passed, N failed, N retried`.
+//! arguments of a Rust test harness. The last line is `N passed, N failed, N retried`. It fails also if
+//! there were more retries than a quarter of the tests.
 
 mod attempts;
 mod cases;
@@ -69,14 +70,22 @@ fn run(mut arguments: Vec<OsString>) -> Result<ExitCode> {
         }
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
-    if !arguments.list {
-        let (passed, failed) = (conclusion.num_passed, conclusion.num_failed);
-        println!(
-            "{passed} passed, {failed} failed, {} retried",
-            attempts.retried()
-        );
+    if arguments.list {
+        return Ok(conclusion.exit_code());
     }
-    Ok(conclusion.exit_code())
+    let (passed, failed) = (conclusion.num_passed, conclusion.num_failed);
+    let excess = attempts.excess(passed + failed);
+    if let Some(excess) = &excess {
+        println!("{excess}");
+    }
+    println!(
+        "{passed} passed, {failed} failed, {} retried",
+        attempts.retried()
+    );
+    Ok(match excess {
+        Some(_) => ExitCode::FAILURE,
+        None => conclusion.exit_code(),
+    })
 }
 
 fn trials_of(context: &Arc<Context>) -> Vec<Trial> {

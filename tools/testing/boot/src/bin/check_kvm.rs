@@ -4,7 +4,8 @@
 //!
 //! Where a trial boot with KVM succeeds they run on this machine. Elsewhere they run in an inner
 //! host: a kernel with KVM on an emulated machine that has SVM, with this machine's root file
-//! system, read-only, as its own. The last line is `N passed, N failed, N retried`.
+//! system, read-only, as its own. The last line is `N passed, N failed, N retried`; more retries than a
+//! quarter of the tests are a failure, too.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -104,7 +105,8 @@ fn here(arguments: &Arguments) -> Result<bool> {
 
 /// How often a test may be begun in the inner host. Emulated SVM ends about one boot in ten by a
 /// triple fault or lets it hang, with stock QEMU and any guest of ours; each such attempt is shown and
-/// counted. A test that has found something wrong is not begun again.
+/// counted. A test that has found something wrong is not begun again. There may not be more retries than a
+/// quarter of the tests: a saved state of ours that is bad may look the same.
 const INNER_ATTEMPTS: u32 = 3;
 
 /// The arguments of the tests.
