@@ -5,9 +5,14 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
+use std::process::Child;
 use std::process::Stdio;
 use std::thread;
 use std::time::Instant;
+
+use rustix::process::kill_process;
+use rustix::process::Pid;
+use rustix::process::Signal;
 
 use crate::guest;
 use crate::guest::Action;
@@ -134,6 +139,63 @@ fn a_save_of_a_guest_killed_at_any_moment_loses_nothing() {
     let said = host.say("again", "hello\n");
     assert_eq!(said.matches("hello\r\n").count(), 2, "{said:?}");
     dir.ok(&["ipl", "LX", "--as", "web"]);
+}
+
+/// Saves a guest, which ends in none of the ways that it is told to: from when its state is there QEMU is
+/// stopped. `then` gets what saves it, and lets QEMU go on when it has ended.
+fn save_stuck(host: &Host, then: impl FnOnce(&mut Child)) -> String {
+    host.dir.ok(&["ipl", "LX", "--as", "web"]);
+    host.say("web", "save\n");
+    let emulators = host.emulators();
+    let [qemu] = emulators[..] else {
+        panic!("{emulators:?}")
+    };
+    let qemu = Pid::from_raw(qemu.try_into().unwrap()).unwrap();
+    let mut command = host.dir.command(&["savesys", "WARM", "--running", "web"]);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    wait_until("the guest's state is written", || {
+        draft_has(host, "state") || child.try_wait().unwrap().is_some()
+    });
+    kill_process(qemu, Signal::STOP).unwrap();
+    wait_until("the guest is saved", || {
+        host.dir.path("store/systems/WARM/current").exists()
+    });
+    then(&mut child);
+    let output = child.wait_with_output().unwrap();
+    kill_process(qemu, Signal::CONT).unwrap();
+    assert!(!output.status.success());
+    assert_eq!(host.emulators().len(), 1, "the guest is still there");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn a_guest_that_was_saved_and_not_ended_is_ended_by_the_next_save() {
+    let Some(host) = Host::new() else { return };
+    let dir = &host.dir;
+    // Killed in between.
+    save_stuck(&host, |child| child.kill().unwrap());
+    let said = dir.ok(&["savesys", "WARM", "--running", "web"]);
+    assert!(said.starts_with("WARM generation 1: "), "{said}");
+    host.wait_for_silence();
+    dir.ok(&["purge", "nss", "WARM"]);
+
+    // It does not end, and that is said.
+    let said = save_stuck(&host, |_| ());
+    let expected =
+        "onecopy: Guest web was saved as WARM generation 1 but cannot be ended; it stays \
+                    stopped until logoff ends it: Guest web does not answer: ";
+    assert!(said.starts_with(expected), "{said}");
+    let ran = dir.run(&["savesys", "OTHER", "--running", "web"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
+    eqnice!(
+        ran.stderr,
+        "onecopy: Guest web cannot be saved: it was saved before, as WARM generation 1, and has been \
+         ended\n"
+    );
+    host.wait_for_silence();
+    dir.ok(&["ipl", "WARM", "--as", "again"]);
+    assert_eq!(host.ready_guests(), ["again"]);
 }
 
 #[test]

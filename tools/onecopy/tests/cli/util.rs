@@ -19,6 +19,9 @@ use onecopy_store::Store;
 /// The program under test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_onecopy");
 
+/// How long anything may take that is waited for, on a machine that is busy.
+const DEADLINE: Duration = Duration::from_secs(120);
+
 /// A directory for one test, with a store in `store`.
 pub(crate) struct Dir {
     directory: tempfile::TempDir,
@@ -187,10 +190,8 @@ pub(crate) fn processes_with(text: &Path) -> Vec<u32> {
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(
-            start.elapsed() < Duration::from_secs(30),
-            "not within 30 s: {what}"
-        );
+        let seconds = DEADLINE.as_secs();
+        assert!(start.elapsed() < DEADLINE, "not within {seconds} s: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -159,6 +159,11 @@ impl Running {
         Ok(ranges.iter().map(of).collect())
     }
 
+    /// Returns the directory of the guest.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Keeps others from saving the guest at the same time.
     pub(crate) fn lock(&self) -> Result<Lock> {
         Ok(Lock::exclusive(&self.directory)?)
@@ -241,11 +246,13 @@ impl Running {
 
     /// Cuts the guest's power. Its keeper, which may be our own process, cleans up.
     pub(crate) fn quit(&self) -> Result<()> {
-        self.ask(&commands::Quit {})?;
-        let ended = self
-            .record
-            .qemu
-            .map_or(Ok(true), |qemu| qemu.wait(END_TIMEOUT));
+        let told = self.ask(&commands::Quit {});
+        let qemu = self.record.qemu;
+        // One that has ended by itself does not answer.
+        if qemu.is_none_or(|qemu| qemu.is_alive()) {
+            told?;
+        }
+        let ended = qemu.map_or(Ok(true), |qemu| qemu.wait(END_TIMEOUT));
         if ended.map_err(Error::io("watch the guest of", &self.directory))? {
             return Ok(());
         }

@@ -169,6 +169,21 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// A running guest was saved, but does not end; it stays stopped.
+    #[error(
+        "Guest {guest} was saved as {name} generation {generation} but cannot be ended; it stays \
+         stopped until logoff ends it"
+    )]
+    NotEnded {
+        /// The guest.
+        guest: GuestName,
+        /// The saved system.
+        name: Name,
+        /// The generation that was published.
+        generation: u64,
+        /// Why it does not end.
+        source: Box<Error>,
+    },
     /// There is no saved system of this name.
     #[error("There is no saved system {name} in {}; {}", .root.display(), listed(.existing, "nothing has been saved there"))]
     NotFound {

@@ -10,6 +10,7 @@
 //!                  console.log    what that has said
 //!                  qmp            socket: a monitor
 //!                  resources      its identity, removed as soon as QEMU has read it
+//!                  saved-as       what it is being saved as, from before that is published
 //! RUN/guests/.lock                held while a directory comes or goes
 //! ```
 //!
@@ -41,6 +42,7 @@ pub(crate) const CONSOLE: &str = "console";
 pub(crate) const CONSOLE_LOG: &str = "console.log";
 pub(crate) const QMP: &str = "qmp";
 pub(crate) const RESOURCES: &str = "resources";
+pub(crate) const SAVED_AS: &str = "saved-as";
 
 /// The guests below one run directory.
 #[derive(Debug, Clone)]

@@ -2,6 +2,7 @@
 
 //! From a kernel to a generation of a saved system.
 
+mod note;
 mod running;
 mod template;
 
@@ -130,7 +131,15 @@ pub fn save(options: &SaveOptions, systems: &Systems) -> Result<Generation> {
         ranges,
         files,
     };
-    let generation = publish(manifest, systems, &draft, definition, &options.interrupt)?;
+    let announce = |_: &Manifest| Ok(());
+    let generation = publish(
+        manifest,
+        systems,
+        &draft,
+        definition,
+        &options.interrupt,
+        announce,
+    )?;
     systems.remove_unused(options.name)?;
     Ok(generation)
 }
@@ -230,13 +239,15 @@ fn seal(
     names.chain([STATE.to_owned()]).map(seal).collect()
 }
 
-/// Gives the draft its number and makes it current, in place of the skeleton that it was made of.
+/// Gives the draft its number and makes it current, in place of the skeleton that it was made of. Just
+/// before, `announce` is told.
 fn publish(
     mut manifest: Manifest,
     systems: &Systems,
     draft: &Scratch,
     skeleton: Option<&Definition>,
     interrupt: &Interrupt,
+    announce: impl FnOnce(&Manifest) -> Result<()>,
 ) -> Result<Generation> {
     let directory = systems.directory(manifest.name);
     let publisher = Publisher::lock(&directory, Form::System)?;
@@ -255,6 +266,7 @@ fn publish(
     Stamp::of(draft.path(), &manifest)
         .and_then(|stamp| stamp.remember(draft.path()))
         .map_err(Error::io("write", draft.path()))?;
+    announce(&manifest)?;
     publisher.publish_directory(draft, manifest.generation)?;
     if let Some(skeleton) = skeleton {
         use_up(&directory, skeleton)?;

@@ -23,6 +23,8 @@ use onecopy_machine::Machine;
 use onecopy_machine::Ram;
 use onecopy_store::Scratch;
 
+use super::note::saved_as;
+use super::note::Note;
 use super::now;
 use super::publish;
 use super::reserve;
@@ -77,6 +79,10 @@ pub struct RunningOptions {
 ///
 /// When the guest has more than its template had, is not what was defined, does not ask in time, or
 /// cannot be saved, and when the interrupt comes. The guest then goes on, and the store is as it was.
+///
+/// What fails when the generation is published leaves that; the guest is ended. If it cannot be, the error
+/// is [`Error::NotEnded`]: the guest stays stopped. A call for a guest that was saved before ends it; it fails
+/// if the guest was saved as something else. That a guest was saved is known as long as that generation exists.
 pub fn save_running(
     options: &RunningOptions,
     running: &Running,
@@ -86,6 +92,9 @@ pub fn save_running(
     let source = Systems::open(&record.store).generation(record.system, record.generation)?;
     // Another one that saves this guest would let it go on in the middle.
     let _lock = running.lock()?;
+    if let Some(saved) = saved_as(running.directory())? {
+        return finish(saved, options, running, systems);
+    }
     running.check_unplugged()?;
     // One that was killed has left it stopped.
     running.go_on()?;
@@ -109,10 +118,47 @@ pub fn save_running(
         ..limited(source.manifest(), skeleton.as_ref())
     };
     let skeleton = skeleton.as_ref();
-    let generation = publish(manifest, systems, &draft, skeleton, &options.interrupt)?;
-    stopped.quit()?;
+    let announce = |manifest: &Manifest| Note::new(systems, manifest).write(running.directory());
+    let generation = publish(
+        manifest,
+        systems,
+        &draft,
+        skeleton,
+        &options.interrupt,
+        announce,
+    )?;
+    stopped.quit(&generation)?;
     systems.remove_unused(options.name)?;
     Ok(generation)
+}
+
+/// Ends a guest that was saved by one that could not end it.
+fn finish(
+    saved: Generation,
+    options: &RunningOptions,
+    running: &Running,
+    systems: &Systems,
+) -> Result<Generation> {
+    end(running, &saved)?;
+    let manifest = saved.manifest();
+    if saved.path().parent() == Some(systems.directory(options.name).as_path()) {
+        systems.remove_unused(options.name)?;
+        return Ok(saved);
+    }
+    Err(running.not_savable(format!(
+        "it was saved before, as {} generation {}, and has been ended",
+        manifest.name, manifest.generation
+    )))
+}
+
+/// Cuts the power of a guest that was saved.
+fn end(running: &Running, saved: &Generation) -> Result<()> {
+    running.quit().map_err(|source| Error::NotEnded {
+        guest: running.record().guest.clone(),
+        name: saved.manifest().name,
+        generation: saved.manifest().generation,
+        source: Box::new(source),
+    })
 }
 
 /// Returns the manifest of the system that the guest was started from; who may start from the new one
@@ -127,7 +173,8 @@ fn limited(system: &Manifest, skeleton: Option<&Definition>) -> Manifest {
     manifest
 }
 
-/// A guest that is stopped, and goes on when this is dropped: it finds that nobody came.
+/// A guest that is stopped. When this is dropped it goes on, and finds that nobody came; if it was saved
+/// in spite of an error it ends.
 struct Stopped<'a> {
     running: &'a Running,
 }
@@ -142,17 +189,22 @@ impl<'a> Stopped<'a> {
 
     /// Cuts the guest's power. It was saved, and must not go on beside those that are started from
     /// it, even if it does not end.
-    fn quit(self) -> Result<()> {
+    fn quit(self, saved: &Generation) -> Result<()> {
         let running = self.running;
         mem::forget(self);
-        running.quit()
+        end(running, saved)
     }
 }
 
 impl Drop for Stopped<'_> {
     fn drop(&mut self) {
-        // If it does not go on, because it has ended, there is nothing to do.
-        let _ = self.running.go_on();
+        // There is nothing to do if it does not because it has ended, and the error that has brought us
+        // here is told. As long as nobody knows whether it was saved it stays as it is.
+        let _ = match saved_as(self.running.directory()) {
+            Ok(None) => self.running.go_on(),
+            Ok(Some(_)) => self.running.quit(),
+            Err(error) => Err(error),
+        };
     }
 }
 
@@ -297,7 +349,23 @@ mod tests {
         let running = monitor.running();
         drop(Stopped::new(&running).unwrap());
         assert_eq!(monitor.told(), ["stop", "query-migrate", "cont"]);
-        Stopped::new(&running).unwrap().quit().unwrap();
+
+        // It was published, and then something failed.
+        let store = tempfile::tempdir().unwrap();
+        let systems = Systems::open(store.path());
+        let manifest = manifest();
+        let path = systems.directory(manifest.name);
+        let path = path.join(manifest.generation.to_string());
+        fs::create_dir_all(&path).unwrap();
+        let text = manifest.to_text().unwrap();
+        fs::write(path.join(crate::manifest::FILE), text).unwrap();
+        let note = Note::new(&systems, &manifest);
+        note.write(running.directory()).unwrap();
+        drop(Stopped::new(&running).unwrap());
+        assert_eq!(monitor.told(), ["stop", "quit"]);
+
+        let saved = saved_as(running.directory()).unwrap().unwrap();
+        Stopped::new(&running).unwrap().quit(&saved).unwrap();
         assert_eq!(monitor.told(), ["stop", "quit"]);
     }
 }
