@@ -13,6 +13,7 @@
 mod boot;
 mod compatibility;
 mod defsys;
+mod emulator;
 mod full_disk;
 mod guest;
 mod init;

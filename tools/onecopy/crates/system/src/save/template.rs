@@ -29,6 +29,9 @@ const TICK: Duration = Duration::from_millis(2);
 /// How long QEMU may take to write the state: some megabytes.
 const STATE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long a kernel that refuses may take to say why on its console.
+const REASON_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// What the machine of a template has turned out to be.
 #[derive(Debug)]
 pub(super) struct Found {
@@ -74,7 +77,10 @@ impl Template {
             match state {
                 Some(saved_kernel::Gate::Waiting) => return Ok(()),
                 Some(saved_kernel::Gate::Refused) => {
-                    return Err(self.error("its kernel refuses".to_owned()))
+                    // The gate is faster than the console. Without the reason this is said, too.
+                    let reason = format!("{}: only ", self.name);
+                    let _ = self.machine.wait_for_line(&reason, REASON_TIMEOUT);
+                    return Err(self.error("its kernel refuses".to_owned()));
                 }
                 Some(saved_kernel::Gate::Left) => {
                     return Err(self.error("it has gone on, this host was too slow".to_owned()))
