@@ -177,3 +177,71 @@ fn a_guest_that_does_not_fit_goes_on_until_there_is_room() {
         "{said}"
     );
 }
+
+#[test]
+fn a_template_that_does_not_fit_leaves_the_old_generation() {
+    let Some(host) = Host::empty() else { return };
+    // The disk grows by half an image and by half the state; then it has room, but for no more files
+    // than some, so that each one that is made is once too much.
+    let savesys = host.save_arguments().join(" ");
+    let script = format!(
+        "$onecopy {savesys} || exit
+         kib() {{ du -skc \"$@\" | tail -n 1 | cut -f 1; }}
+         check() {{
+             echo \"left: $(ls -A store/systems/LX | tr '\\n' ' ')\"
+             $onecopy query nss --verify | grep -o ' CORRUPT\\| intact'
+             $onecopy ipl LX --as web && $onecopy logoff web --now
+         }}
+         images=$(kib store/systems/LX/1/*.img) state=$(kib store/systems/LX/1/state) used=$(kib store)
+         for size in $((used + images / 2)) $((used + images + state / 2)); do
+             mount -o remount,size=${{size}}k store
+             echo \"step $size KiB\"
+             $onecopy {savesys} 2>&1 && exit
+             check
+         done
+         mount -o remount,size=$((2 * used + 16384))k store
+         set -- $(stat -f -c '%c %d' store)
+         files=$(($1 - $2))
+         for more in $(seq 1 16); do
+             mount -o remount,nr_inodes=$((files + more)) store
+             echo \"step $more files\"
+             $onecopy {savesys} 2>&1 && break
+             check
+         done
+         check"
+    );
+    let Some(said) = run_on_disk(&host.dir, 400, &script) else {
+        return;
+    };
+    let mut steps = said.split("step ").skip(1).collect::<Vec<_>>();
+    let last = steps.pop().unwrap();
+    for step in &steps {
+        let (complaint, rest) = step
+            .split_once("\nleft: ")
+            .unwrap_or_else(|| panic!("{said}"));
+        assert!(complaint.contains("\nonecopy: "), "{said}");
+        assert!(complaint.contains("No space left on device"), "{said}");
+        eqnice!(
+            rest,
+            ".lock 1 current \n intact\nweb: started from LX generation 1\nweb: was ended\n"
+        );
+    }
+    for what in [
+        "/ew-0.img: ",
+        "QEMU cannot save the state: ",
+        "/manifest.toml: ",
+        "/.current: ",
+    ] {
+        assert!(
+            steps.iter().any(|step| step.contains(what)),
+            "{what}: {said}"
+        );
+    }
+    assert!(last.contains("\nLX generation 2: 512 MiB, "), "{said}");
+    assert!(
+        last.ends_with(
+            "left: .lock 2 current \n intact\nweb: started from LX generation 2\nweb: was ended\n"
+        ),
+        "{said}"
+    );
+}
