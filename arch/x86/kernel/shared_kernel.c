@@ -298,8 +298,11 @@ void shared_kernel_save_point(void)
 		return;
 	/* What the host plugs waits until the guest has its identity. */
 	lock_device_hotplug();
-	if (wait_to_be_saved(GATE_LEFT) == -EBUSY)
+	if (wait_to_be_saved(GATE_LEFT) == -EBUSY) {
+		/* The host looks on the console for the reason. */
+		pr_flush(CONSOLE_TIMEOUT_MS, true);
 		WRITE_ONCE(gate.state, GATE_REFUSED);
+	}
 	unlock_device_hotplug();
 }
 
