@@ -14,7 +14,7 @@ DEMO_CONFIG := $(addprefix $(CONFIGS)/onecopy_, guest.config shared_kernel.confi
 DEBUG_CONFIG := $(DEMO_CONFIG) $(CONFIGS)/onecopy_debug.config
 CARGO_RUN := cargo run --quiet --release --locked --manifest-path $(CARGO_DIR)/Cargo.toml
 
-.PHONY: help setup fetch overlay kernel kernel-module kernel-debug kernel-kvm tools root stress kunit check-kvm boot-test baremetal balloon-contract bench-cmm bench-dcss bench-ipl demo check \
+.PHONY: help setup fetch overlay kernel kernel-module kernel-debug kernel-kvm tools root stress kunit check-kvm boot-test baremetal balloon-contract bench-cmm bench-dcss bench-ipl bench-vmrm demo check \
 	fuzz export rustfmt clean distclean
 
 help: ## Shows this list
@@ -80,6 +80,9 @@ bench-cmm: kernel tools root baremetal ## Measures cmm against the C driver and 
 
 bench-ipl: kernel tools root ## Measures guests from a saved system against booted ones; writes build/bench/ipl.json (BENCH_FLAGS=--check)
 	$(CARGO_RUN) -p onecopy-bench -- ipl $(BENCH_FLAGS)
+
+bench-vmrm: kernel tools ## Measures the resource manager, with guests squeezed in an inner host; writes build/bench/vmrm.json
+	$(CARGO_RUN) -p onecopy-bench -- vmrm $(BENCH_FLAGS)
 
 fuzz: setup ## Runs each fuzz target for FUZZ_SECONDS (60)
 	@scripts/fuzz

@@ -45,6 +45,15 @@ pub(crate) enum Command {
     },
     /// Measures guests that are started from a saved system and writes build/bench/ipl.json.
     Ipl(Ipl),
+    /// Measures the resource manager and writes build/bench/vmrm.json.
+    Vmrm {
+        /// Fail if a figure misses its bar.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Squeezes guests, as the inner host of the command vmrm.
+    #[command(hide = true)]
+    Squeeze,
     /// Measures the segment driver and writes build/bench/dcss.json.
     Dcss {
         /// Fail if a figure misses its bar.

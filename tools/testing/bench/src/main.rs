@@ -12,6 +12,8 @@
 //!   reads and faults take against the C drivers ([`instructions`]), as a table and as a file
 //!   ([`report`]).
 //! - `ipl` ([`ipl`]): guests from a saved system against booted ones.
+//! - `vmrm` ([`vmrm`]): how many guests are killed for lack of memory with the resource manager and
+//!   without, and how long a decision takes.
 
 mod cmm;
 mod command;
@@ -30,6 +32,7 @@ mod report;
 mod sample;
 mod table;
 mod tree;
+mod vmrm;
 mod way;
 
 use std::process::ExitCode;
@@ -47,6 +50,8 @@ fn main() -> ExitCode {
         Command::Cmm { check, baremetal } => cmm::run(&cli.options, baremetal, *check),
         Command::Dcss { check } => dcss::run(&cli.options, *check),
         Command::Ipl(ipl) => ipl::run(&cli.options, ipl),
+        Command::Vmrm { check } => vmrm::run(&cli.options, *check),
+        Command::Squeeze => vmrm::squeeze::run(&cli.options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -29,25 +29,41 @@ impl Paths {
     ///
     /// When something has to be made first; the error says by which target.
     pub(crate) fn new(options: &Options) -> Result<Self> {
-        let or = |given: &Option<PathBuf>, default: &str| {
-            given.clone().unwrap_or_else(|| options.build.join(default))
-        };
-        let kernel = Kernel::open(&or(&options.kernel, "kernel"))
-            .context("there is no kernel; make it with: make kernel")?;
-        let root = or(&options.root, "root/debian");
+        let kernel = kernel(options)?;
+        let default = || options.build.join("root/debian");
+        let root = options.root.clone().unwrap_or_else(default);
         ensure!(
             root.is_dir(),
             "{} is missing; make it with: make root",
             root.display()
         );
-        let output = options.build.join("bench");
-        std::fs::create_dir_all(&output)?;
-        // The host's kernel knows mapped files by their absolute names.
-        let output = output.canonicalize()?;
         Ok(Self {
             kernel,
             root,
-            output,
+            output: output(options)?,
         })
     }
+}
+
+/// Finds the guests' kernel.
+///
+/// # Errors
+///
+/// When it has to be made first.
+pub(crate) fn kernel(options: &Options) -> Result<Kernel> {
+    let default = || options.build.join("kernel");
+    Kernel::open(&options.kernel.clone().unwrap_or_else(default))
+        .context("there is no kernel; make it with: make kernel")
+}
+
+/// Makes the directory for the output.
+///
+/// # Errors
+///
+/// When it cannot be made.
+pub(crate) fn output(options: &Options) -> Result<PathBuf> {
+    let output = options.build.join("bench");
+    std::fs::create_dir_all(&output)?;
+    // The host's kernel knows mapped files by their absolute names.
+    Ok(output.canonicalize()?)
 }

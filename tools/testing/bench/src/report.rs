@@ -39,6 +39,14 @@ pub(crate) enum Bar {
 }
 
 impl Bar {
+    /// Returns a bar for which the other values are good.
+    pub(crate) fn opposite(self) -> Self {
+        match self.better() {
+            Better::Lower => Self::AtLeast(0.0),
+            Better::Higher => Self::Below(f64::INFINITY),
+        }
+    }
+
     /// Returns which values are good.
     fn better(self) -> Better {
         match self {

@@ -71,6 +71,11 @@ impl Kernel {
         name.to_string_lossy().into_owned()
     }
 
+    /// Returns the directory that it was built in.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Returns the file to boot.
     pub fn image(&self) -> PathBuf {
         self.directory.join("arch/x86/boot/bzImage")

@@ -101,6 +101,26 @@ impl SavedSystem {
         Self::make(directories, host, kernel, modules, false)
     }
 
+    /// Uses what [`Self::save`] has left in a directory, or in a copy of it. Its guests may take
+    /// `factor` times as long for everything.
+    ///
+    /// # Errors
+    ///
+    /// When there is no saved system.
+    pub fn open(directory: &Path, factor: u32) -> Result<Self> {
+        let run = directory.join("run");
+        let saved = Self {
+            systems: Systems::open(directory.join("store")),
+            guests: Guests::open(&run),
+            name: Name::new(SYSTEM.as_bytes())?,
+            run,
+            initrd: directory.join("initramfs"),
+            factor,
+        };
+        saved.generation()?;
+        Ok(saved)
+    }
+
     fn make(
         [directory, run]: [&Path; 2],
         host: &Host,
@@ -286,7 +306,7 @@ impl SavedSystem {
     pub fn options(&self, guest: &str) -> Result<IplOptions> {
         Ok(IplOptions {
             guest: Some(guest.parse()?),
-            timeout: TIMEOUT,
+            timeout: TIMEOUT * self.factor,
             ..IplOptions::new(self.name)
         })
     }
@@ -343,7 +363,7 @@ impl SavedSystem {
         let name = started.record().guest.to_string();
         let control = Control::new(self.running(&name)?.console()?);
         let mut guest = Guest::of(Owner::System(Box::new(started)), control, self.factor);
-        wait_for_answer(&mut guest)?;
+        wait_for_answer(&mut guest, self.factor)?;
         Ok(guest)
     }
 }
@@ -356,15 +376,15 @@ pub fn append(kernel: &Kernel) -> String {
 
 /// Waits until the first process listens. From then on the kernel is silent: its messages share the
 /// line with the answers.
-fn wait_for_answer(guest: &mut Guest) -> Result<()> {
+fn wait_for_answer(guest: &mut Guest, factor: u32) -> Result<()> {
     let start = Instant::now();
     loop {
         let quiet: [&[u8]; 2] = [b"/proc/sys/kernel/printk", b"1"];
-        match guest.control().run("write", &quiet, FIRST_ANSWER) {
+        match guest.control().run("write", &quiet, FIRST_ANSWER * factor) {
             Ok(_) => return Ok(()),
             // Where QEMU has ended, the line does not say so.
             Err(Error::Timeout { .. })
-                if start.elapsed() < TIMEOUT && guest.machine().try_wait()?.is_none() => {}
+                if start.elapsed() < TIMEOUT * factor && guest.machine().try_wait()?.is_none() => {}
             Err(error) => return Err(guest.not_up(error).into()),
         }
     }

@@ -229,7 +229,7 @@ mod tests {
         segments: usize,
         nics: &[&str],
     ) -> Result<(u64, u32), String> {
-        extra_of(IplOptions {
+        extra_of(&IplOptions {
             memory_bytes: memory,
             cpus,
             segments: vec![segment(); segments],
@@ -246,13 +246,13 @@ mod tests {
         }
     }
 
-    fn extra_of(options: IplOptions) -> Result<(u64, u32), String> {
+    fn extra_of(options: &IplOptions) -> Result<(u64, u32), String> {
         let saved = manifest::Machine {
             memory_bytes: 512 * MIB,
             ..manifest().machine
         };
         let nics = Nic::draw(&options.nics).unwrap();
-        let extra = Extra::new(&saved, &options, &nics);
+        let extra = Extra::new(&saved, options, &nics);
         extra
             .map(|extra| (extra.memory_bytes, extra.cpus))
             .map_err(|error| error.to_string())
@@ -297,7 +297,7 @@ mod tests {
             "{refused}"
         );
         let with_balloon = |segments| {
-            extra_of(IplOptions {
+            extra_of(&IplOptions {
                 segments: vec![segment(); segments],
                 balloon: true,
                 ..IplOptions::new("LX".parse().unwrap())

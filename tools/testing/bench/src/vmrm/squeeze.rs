@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Guests that use more memory, one after the other, than there is for all of them.
+
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Child;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::ensure;
+use anyhow::Context;
+use anyhow::Result;
+use onecopy_boot::saved::SavedSystem;
+use onecopy_boot::Guest;
+use onecopy_boot::Kernel;
+use onecopy_system::IplOptions;
+use rustix::process::kill_process;
+use rustix::process::Pid;
+use rustix::process::Signal;
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::command::Options;
+use crate::paths;
+
+/// How many guests there are, how much each uses and frees again, and what all may have together, in
+/// MiB.
+pub(super) const GUESTS: u32 = 5;
+pub(super) const TOUCHED_MIB: u64 = 192;
+pub(super) const LIMIT_MIB: u64 = 448;
+
+/// How often guests are squeezed, with a manager and without, in turn.
+const ROUNDS: usize = 3;
+
+/// How long the next guest waits at most for what it is going to use.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// How much longer than elsewhere guests may take for everything: the inner host is slow.
+const PATIENCE: u32 = 4;
+
+/// How long a manager, or QEMU, may take to its end.
+const END_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Where the first program of the inner host puts the saved system.
+const DIRECTORY: &str = "/tmp/squeeze";
+
+/// Where groups are, and ours.
+const CGROUPS: &str = "/sys/fs/cgroup";
+const GROUP: &str = "guests";
+
+/// What the lines with results begin with.
+pub(super) const RESULT: &str = "squeeze: result ";
+
+/// The manager keeps free what one guest uses at a time.
+const CONFIG: &str = "\
+[host]
+cgroup = \"guests\"
+interval = 1
+low = \"50%\"
+high = \"55%\"
+ease = \"95%\"
+
+[default]
+floor = \"128M\"
+headroom = \"32M\"
+";
+
+/// How a squeeze has ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Ended {
+    /// Whether there was a manager.
+    pub(crate) managed: bool,
+    /// How many processes the kernel has killed for lack of memory.
+    pub(crate) kills: u32,
+    /// How many guests answer at the end.
+    pub(crate) alive: u32,
+}
+
+/// Squeezes guests, and writes a line of JSON each time.
+///
+/// # Errors
+///
+/// When guests fail for another reason than that they were killed for lack of memory.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let kernel = paths::kernel(options)?;
+    let directory = Path::new(DIRECTORY);
+    let saved = SavedSystem::open(directory, PATIENCE)?;
+    for _ in 0..ROUNDS {
+        for managed in [true, false] {
+            let ended = squeeze(&saved, &kernel, directory, managed)?;
+            println!("{RESULT}{}", serde_json::to_string(&ended)?);
+        }
+    }
+    Ok(())
+}
+
+/// Says how far it is; an emulator in an emulator takes its time.
+fn progress(what: &str) {
+    println!("squeeze: {what}");
+}
+
+fn squeeze(saved: &SavedSystem, kernel: &Kernel, directory: &Path, managed: bool) -> Result<Ended> {
+    let group = Group::create()?;
+    let mut guests = (1..=GUESTS)
+        .map(|number| start(saved, kernel, &group, number))
+        .collect::<Result<Vec<_>>>()?;
+    progress("all guests run");
+    let manager = managed.then(|| Manager::start(saved, directory));
+    let manager = manager.transpose()?;
+    for guest in &mut guests {
+        use_memory(guest)?;
+        progress("a guest has used its memory");
+        group.wait_for_room()?;
+    }
+    let alive = guests
+        .iter_mut()
+        .filter_map(|guest| guest.read("/proc/uptime").ok());
+    let alive = u32::try_from(alive.count())?;
+    if let Some(manager) = manager {
+        manager.stop()?;
+    }
+    let kills = group.kills()?;
+    ensure!(
+        alive + kills >= GUESTS,
+        "{alive} of {GUESTS} guests are alive, and {kills} were killed"
+    );
+    drop(guests);
+    group.remove()?;
+    Ok(Ended {
+        managed,
+        kills,
+        alive,
+    })
+}
+
+/// Starts a guest with a balloon. What it takes until it is there is not limited.
+fn start(saved: &SavedSystem, kernel: &Kernel, group: &Group, number: u32) -> Result<Guest> {
+    let options = IplOptions {
+        balloon: true,
+        ..saved.options(&format!("guest{number}"))?
+    };
+    let mut guest = saved.ipl_with(&options)?;
+    saved.load_balloon(&mut guest, kernel)?;
+    group.add(guest.machine().pid())?;
+    progress("a guest runs");
+    Ok(guest)
+}
+
+/// Lets a guest use memory, and free it again. It may be killed then, or have been.
+fn use_memory(guest: &mut Guest) -> Result<()> {
+    let used = guest.run("applet", &["hog", &TOUCHED_MIB.to_string()]);
+    if let Err(error) = used {
+        let ended = guest.machine().wait(END_TIMEOUT);
+        ended.with_context(|| format!("the guest still runs, and says: {error}"))?;
+    }
+    Ok(())
+}
+
+/// The group that the guests' QEMUs are in.
+struct Group {
+    path: PathBuf,
+}
+
+impl Group {
+    fn create() -> Result<Self> {
+        let path = Path::new(CGROUPS).join(GROUP);
+        fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        fs::write(path.join("memory.max"), (LIMIT_MIB << 20).to_string())
+            .context("the group has no memory controller")?;
+        Ok(Self { path })
+    }
+
+    fn add(&self, pid: u32) -> Result<()> {
+        Ok(fs::write(self.path.join("cgroup.procs"), pid.to_string())?)
+    }
+
+    /// Waits until there is as much as one guest uses; not for ever, since it may never be.
+    fn wait_for_room(&self) -> Result<()> {
+        let start = Instant::now();
+        while start.elapsed() < PAUSE {
+            let current = fs::read_to_string(self.path.join("memory.current"))?;
+            let current: u64 = current.trim().parse()?;
+            if (LIMIT_MIB << 20).saturating_sub(current) > TOUCHED_MIB << 20 {
+                break;
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    }
+
+    fn kills(&self) -> Result<u32> {
+        let text = fs::read_to_string(self.path.join("memory.events"))?;
+        let mut lines = text.lines();
+        let count = lines.find_map(|line| line.strip_prefix("oom_kill "));
+        Ok(count.context("the kernel does not count")?.parse()?)
+    }
+
+    /// Processes that have ended leave it a little later.
+    fn remove(self) -> Result<()> {
+        let start = Instant::now();
+        while let Err(error) = fs::remove_dir(&self.path) {
+            ensure!(start.elapsed() < END_TIMEOUT, "the group stays: {error}");
+            thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    }
+}
+
+/// Our command, which was built together with this program.
+struct Manager {
+    child: Child,
+}
+
+impl Manager {
+    fn start(saved: &SavedSystem, directory: &Path) -> Result<Self> {
+        let config = directory.join("vmrm.toml");
+        fs::write(&config, CONFIG)?;
+        let [_, run] = saved.roots();
+        let mut command = Command::new(env::current_exe()?.with_file_name("onecopy"));
+        command.arg("--run-dir").arg(run).args(["vmrm", "run"]);
+        let child = command.arg("--config").arg(config).spawn()?;
+        Ok(Self { child })
+    }
+
+    /// Ends it; it must have worked until now.
+    fn stop(mut self) -> Result<()> {
+        let ended = self.child.try_wait()?;
+        ensure!(ended.is_none(), "the manager has ended: {ended:?}");
+        let pid = Pid::from_raw(i32::try_from(self.child.id())?).context("no process")?;
+        kill_process(pid, Signal::TERM)?;
+        let start = Instant::now();
+        while start.elapsed() < END_TIMEOUT {
+            if let Some(status) = self.child.try_wait()? {
+                ensure!(status.success(), "the manager ended with {status}");
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        anyhow::bail!("the manager does not end");
+    }
+}
+
+impl Drop for Manager {
+    fn drop(&mut self) {
+        // It has ended already unless something else has failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
