@@ -2,6 +2,7 @@
 
 //! A running guest.
 
+mod end;
 mod options;
 mod root;
 
@@ -28,9 +29,7 @@ use crate::control;
 use crate::control::Answer;
 use crate::control::Control;
 use crate::control::Listener;
-use crate::failure::Failure;
 use crate::kernel::Kernel;
-use crate::lost::Evidence;
 use crate::report::complaints;
 
 /// How long a guest may take until its first process answers, and for one command. A kernel that
@@ -39,14 +38,8 @@ const BOOT_TIMEOUT: Duration = Duration::from_secs(120);
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(120);
 const POWEROFF_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long QEMU may take to end when it has hung up.
-const END_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// The pause between two looks at something that is waited for.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-
-/// How many lines of the console are shown when something fails.
-const TAIL_LINES: usize = 60;
 
 /// A running guest with our program as its first process.
 ///
@@ -146,41 +139,6 @@ impl Guest {
         let timeout = COMMAND_TIMEOUT * self.factor;
         let answer = self.control.run(command, arguments, timeout);
         answer.map_err(|error| self.explain(error, false))
-    }
-
-    /// Says so if there is no answer because the guest is lost. `starting`: nothing of user space was
-    /// heard yet.
-    fn explain(&mut self, error: control::Error, starting: bool) -> control::Error {
-        let (patience, overdue) = match &error {
-            // QEMU hangs up just before it ends.
-            control::Error::Ended { .. } => (END_TIMEOUT, false),
-            control::Error::Timeout { .. } => (Duration::ZERO, starting),
-            _ => return error,
-        };
-        let outcome = self.machine().wait(patience).ok();
-        let evidence = Evidence {
-            outcome: outcome.as_ref(),
-            console: &self.console(),
-            overdue,
-        };
-        match evidence.verdict() {
-            Some(lost) => control::Error::Lost {
-                error: Box::new(error),
-                lost,
-            },
-            None => error,
-        }
-    }
-
-    /// Returns why the guest never took a command.
-    pub(crate) fn not_up(&mut self, error: control::Error) -> Failure {
-        let error = self.explain(error, true);
-        self.failure(error)
-    }
-
-    /// Returns an error about the guest, with its last words.
-    pub fn failure(&mut self, error: impl Into<anyhow::Error>) -> Failure {
-        Failure::new(error.into(), self.last_words())
     }
 
     /// Returns the text of a file, without white space around it.
@@ -305,20 +263,6 @@ impl Guest {
     /// Returns everything that the kernel has said on its console.
     pub fn console(&mut self) -> String {
         self.machine().console().text()
-    }
-
-    /// Returns the end of the console and of QEMU's standard error.
-    pub fn last_words(&mut self) -> String {
-        let text = self.console();
-        let lines: Vec<&str> = text.lines().collect();
-        let tail = lines
-            .get(lines.len().saturating_sub(TAIL_LINES)..)
-            .unwrap_or_default();
-        let stderr = self.machine().report().stderr;
-        format!(
-            "console of the guest:\n{}\nQEMU said: {stderr}",
-            tail.join("\n")
-        )
     }
 
     /// Fails if the kernel has complained, or has lost memory.
