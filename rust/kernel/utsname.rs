@@ -13,7 +13,8 @@ use core::ptr;
 /// The longest host name, in bytes.
 pub const MAX_NODENAME_BYTES: usize = 64;
 
-/// Sets the host name of the first name space, as `sethostname()` does, and tells those who poll it.
+/// Sets the host name of the first name space as `sethostname()` does, and tells those who poll it.
+///
 /// May sleep.
 ///
 /// Returns `EINVAL` if it is longer than [`MAX_NODENAME_BYTES`] or has a NUL byte.

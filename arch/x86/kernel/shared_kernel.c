@@ -219,8 +219,8 @@ static void check_identity(int ret)
  * text between the end of the loop and the first callbacks, which see to it that those numbers are
  * this guest's own.
  *
- * Returns whether the guest was started from what was saved. If the host does not come, the state is
- * @otherwise again.
+ * Returns whether the guest was started from what was saved. If the host does not come, the state
+ * is @otherwise again.
  */
 static noinline bool wait_at_gate(enum gate_state otherwise)
 {
