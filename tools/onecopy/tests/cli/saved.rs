@@ -160,8 +160,12 @@ impl Host {
     #[track_caller]
     pub(crate) fn wait_for_silence(&self) {
         wait_until("all guests end", || {
-            let names = fs::read_dir(self.dir.path("run/guests"));
-            self.emulators().is_empty() && names.map_or(0, Iterator::count) == 0
+            let entries = fs::read_dir(self.dir.path("run/guests"))
+                .into_iter()
+                .flatten();
+            // There is a lock, too.
+            let mut guests = entries.filter(|entry| entry.as_ref().unwrap().path().is_dir());
+            self.emulators().is_empty() && guests.next().is_none()
         });
     }
 }
