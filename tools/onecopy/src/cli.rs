@@ -3,6 +3,7 @@
 //! The command line: what was typed.
 
 mod defsys;
+mod disk;
 mod system;
 mod vmrm;
 

@@ -14,6 +14,7 @@ use onecopy_system::GuestName;
 use onecopy_system::NicOptions;
 
 use super::defsys::LayoutArgs;
+use super::disk::DiskArg;
 use crate::segments::Wanted;
 use crate::size;
 
@@ -121,6 +122,11 @@ pub(crate) struct IplArgs {
     /// verb vmrm
     #[arg(long)]
     pub(crate) balloon: bool,
+
+    /// Plug a disk: qcow2 if the name ends so, else raw. With ,readonly behind the name the guest
+    /// cannot write to it
+    #[arg(long = "disk", value_name = "FILE[,readonly]")]
+    pub(crate) disks: Vec<DiskArg>,
 
     /// Add this to the command line that user space sees; behind =, replace it
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]

@@ -85,6 +85,7 @@ fn options(args: &IplArgs, places: &Places, interrupt: &Interrupt) -> anyhow::Re
         segments,
         nics: args.nics.clone(),
         balloon: args.balloon,
+        disks: args.disks.iter().map(|disk| disk.0.clone()).collect(),
         resources: ResourceOptions {
             hostname: args.hostname.clone(),
             machine_id: args.machine_id.clone(),

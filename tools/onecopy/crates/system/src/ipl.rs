@@ -19,6 +19,7 @@ use onecopy_machine::options::Accel;
 use onecopy_machine::options::FwCfg;
 use onecopy_machine::qmp::commands;
 use onecopy_machine::Config;
+use onecopy_machine::Disk;
 use onecopy_machine::Interrupt;
 use onecopy_machine::Machine;
 use onecopy_machine::Qemu;
@@ -76,6 +77,8 @@ pub struct IplOptions {
     pub nics: Vec<NicOptions>,
     /// Whether a balloon is plugged, behind those.
     pub balloon: bool,
+    /// Disks, which are plugged behind those.
+    pub disks: Vec<Disk>,
     /// The guest's identity.
     pub resources: ResourceOptions,
     /// How long the guest may take to say that it has its identity.
@@ -99,6 +102,7 @@ impl IplOptions {
             segments: Vec::new(),
             nics: Vec::new(),
             balloon: false,
+            disks: Vec::new(),
             resources: ResourceOptions::default(),
             timeout: READY_TIMEOUT,
             interrupt: Interrupt::default(),
@@ -136,7 +140,6 @@ pub fn ipl(
     let generation = systems.acquire(options.name)?;
     let manifest = generation.manifest();
     restriction::admit(options.guest.as_ref(), manifest)?;
-    let cpus = options.cpus;
     let nics = Nic::draw(&options.nics).map_err(Error::Random)?;
     let extra = Extra::new(&manifest.machine, options, &nics)?;
     let options = &told(options, &nics);
@@ -149,7 +152,7 @@ pub fn ipl(
         memory_bytes: options
             .memory_bytes
             .unwrap_or(manifest.machine.memory_bytes),
-        cpus,
+        cpus: options.cpus,
         mac_addresses: nics.iter().map(|nic| nic.mac).collect(),
         ..Record::new(
             guest.clone(),

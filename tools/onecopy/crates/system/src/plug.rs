@@ -3,8 +3,11 @@
 //! What a guest has beside the saved machine: it is plugged before the guest goes on, and the
 //! guest finds it as soon as it does.
 
+use onecopy_machine::options::BlockFormat;
+use onecopy_machine::options::Blockdev;
 use onecopy_machine::options::MemoryBackendFile;
 use onecopy_machine::qmp::commands;
+use onecopy_machine::Disk;
 use onecopy_machine::Machine;
 use onecopy_machine::SegmentDevice;
 use serde_json::json;
@@ -46,7 +49,10 @@ pub enum PlugError {
         max_cpus: u32,
     },
     /// There are too many devices for the ports.
-    #[error("A guest of this system has at most {max} segment spaces, network cards and balloons together")]
+    #[error(
+        "A guest of this system has at most {max} segment spaces, network cards, balloons and disks \
+         together"
+    )]
     Ports {
         /// How many there can be.
         max: u32,
@@ -64,13 +70,14 @@ pub(crate) struct Extra<'a> {
     segments: &'a [SegmentDevice],
     nics: &'a [Nic<'a>],
     balloon: bool,
+    disks: &'a [Disk],
 }
 
 /// The id of the balloon.
 pub(crate) const BALLOON: &str = "balloon0";
 
 impl<'a> Extra<'a> {
-    /// Compares what is wanted with what was saved.
+    /// Compares what is wanted, with these network cards, with what was saved.
     pub(crate) fn new(
         saved: &manifest::Machine,
         options: &'a IplOptions,
@@ -96,7 +103,8 @@ impl<'a> Extra<'a> {
             return Err(PlugError::Cpus { max_cpus });
         }
         let max = saved.root_ports;
-        let devices = segments.len() + nics.len() + usize::from(balloon);
+        let disks = &options.disks;
+        let devices = segments.len() + nics.len() + usize::from(balloon) + disks.len();
         if devices as u64 > u64::from(max) {
             return Err(PlugError::Ports { max });
         }
@@ -107,6 +115,7 @@ impl<'a> Extra<'a> {
             segments,
             nics,
             balloon,
+            disks,
         })
     }
 
@@ -124,8 +133,13 @@ impl<'a> Extra<'a> {
         for (port, nic) in (self.segments.len()..).zip(self.nics) {
             nic.plug(machine, port)?;
         }
+        let mut port = self.segments.len() + self.nics.len();
         if self.balloon {
-            plug_balloon(machine, self.segments.len() + self.nics.len())?;
+            plug_balloon(machine, port)?;
+            port += 1;
+        }
+        for (port, disk) in (port..).zip(self.disks) {
+            plug_disk(machine, port, disk)?;
         }
         Ok(())
     }
@@ -205,6 +219,23 @@ fn plug_balloon(machine: &mut Machine, port: usize) -> Result<(), Error> {
     Ok(())
 }
 
+fn plug_disk(machine: &mut Machine, port: usize, disk: &Disk) -> Result<(), Error> {
+    let image = Blockdev {
+        node_name: format!("drive{port}"),
+        filename: disk.path.clone(),
+        format: BlockFormat::from_path(&disk.path),
+        read_only: disk.read_only,
+    };
+    machine.execute(&image.blockdev_add())?;
+    machine.execute(&commands::DeviceAdd {
+        driver: "virtio-blk-pci".to_owned(),
+        id: format!("disk{port}"),
+        bus: Some(format!("port{port}")),
+        properties: object(json!({ "drive": image.node_name })),
+    })?;
+    Ok(())
+}
+
 pub(crate) fn object(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(map) => map,
@@ -220,19 +251,21 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     fn extra(memory: Option<u64>, cpus: u32, segments: usize) -> Result<(u64, u32), String> {
-        extra_with(memory, cpus, segments, &[])
+        extra_with(memory, cpus, segments, 0, &[])
     }
 
     fn extra_with(
         memory: Option<u64>,
         cpus: u32,
         segments: usize,
+        disks: usize,
         nics: &[&str],
     ) -> Result<(u64, u32), String> {
         extra_of(&IplOptions {
             memory_bytes: memory,
             cpus,
             segments: vec![segment(); segments],
+            disks: vec![disk(); disks],
             nics: nics.iter().map(|nic| nic.parse().unwrap()).collect(),
             ..IplOptions::new("LX".parse().unwrap())
         })
@@ -243,6 +276,13 @@ mod tests {
             path: "/s".into(),
             size_bytes: 2 * MIB,
             access: onecopy_machine::options::Access::ReadOnly,
+        }
+    }
+
+    fn disk() -> Disk {
+        Disk {
+            path: "/d".into(),
+            read_only: false,
         }
     }
 
@@ -281,7 +321,8 @@ mod tests {
                 None,
                 1,
                 9,
-                "A guest of this system has at most 8 segment spaces, network cards and balloons together",
+                "A guest of this system has at most 8 segment spaces, network cards, balloons and disks \
+                 together",
             ),
         ] {
             assert_eq!(extra(memory, cpus, segments), Err(expected.to_owned()));
@@ -289,23 +330,27 @@ mod tests {
     }
 
     #[test]
-    fn network_cards_and_segments_share_the_ports() {
-        assert_eq!(extra_with(None, 1, 6, &["user"; 2]), Ok((0, 1)));
-        let refused = extra_with(None, 1, 7, &["user"; 2]).unwrap_err();
+    fn network_cards_segments_and_disks_share_the_ports() {
+        assert_eq!(extra_with(None, 1, 5, 1, &["user"; 2]), Ok((0, 1)));
+        let refused = extra_with(None, 1, 5, 2, &["user"; 2]).unwrap_err();
         assert!(
             refused.starts_with("A guest of this system has at most 8 "),
             "{refused}"
         );
-        let with_balloon = |segments| {
+        let with_others = |segments, disks| {
             extra_of(&IplOptions {
                 segments: vec![segment(); segments],
                 balloon: true,
+                disks: vec![disk(); disks],
                 ..IplOptions::new("LX".parse().unwrap())
             })
         };
-        assert_eq!(with_balloon(7), Ok((0, 1)));
-        assert_eq!(with_balloon(8).unwrap_err(), refused);
-        let refused = extra_with(None, 1, 0, &["user,mac=02:00:00:00:00:01"; 2]).unwrap_err();
+        for (segments, disks) in [(7, 0), (3, 4)] {
+            assert_eq!(with_others(segments, disks), Ok((0, 1)));
+            assert_eq!(with_others(segments + 1, disks).unwrap_err(), refused);
+            assert_eq!(with_others(segments, disks + 1).unwrap_err(), refused);
+        }
+        let refused = extra_with(None, 1, 0, 0, &["user,mac=02:00:00:00:00:01"; 2]).unwrap_err();
         assert!(
             refused.ends_with("both have the address 02:00:00:00:00:01"),
             "{refused}"

@@ -4,9 +4,12 @@
 //! the host gets back.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::fs::File;
 use std::thread;
 use std::time::Duration;
 
+use anyhow::bail;
 use anyhow::ensure;
 use anyhow::Context as _;
 use anyhow::Result;
@@ -19,6 +22,7 @@ use onecopy_boot::Guest;
 use onecopy_format::segment_space::SegmentType;
 use onecopy_machine::accounting::Residency;
 use onecopy_machine::accounting::Sizes;
+use onecopy_machine::Disk;
 use onecopy_system::IplOptions;
 use onecopy_system::ResourceOptions;
 
@@ -33,6 +37,7 @@ cases! {
         guests_of_one_system_have_nothing_secret_in_common,
         text_and_read_only_data_stay_shared,
         plugged_processors_and_memory_are_used,
+        plugged_disks_are_read_and_written,
         sixteen_guests_started_at_once_have_one_copy_of_the_kernel,
         memory_of_a_guest_from_a_saved_system_comes_back;
 }
@@ -153,6 +158,40 @@ fn plugged_processors_and_memory_are_used(context: &Context) -> Result<()> {
     guest.run("applet", &["hog", "600"])?;
     ensure_eq!(guest.read("/sys/devices/system/cpu/online")?, "0-2");
     ensure_eq!(saved.shared_range(NAME)?.unshared_bytes(), 0);
+    guest.check(false)
+}
+
+fn plugged_disks_are_read_and_written(context: &Context) -> Result<()> {
+    const TEXT: &str = "written by the guest";
+    let saved = context.saved()?;
+    let directory = tempfile::tempdir()?;
+    let disk = |name: &str, size: u64, read_only: bool| -> Result<Disk> {
+        let path = directory.path().join(name);
+        File::create(&path)?.set_len(size)?;
+        Ok(Disk { path, read_only })
+    };
+    let options = IplOptions {
+        disks: vec![disk("data", MIB, false)?, disk("fixed", 2 * MIB, true)?],
+        ..saved.options("disks")?
+    };
+    let mut guest = saved.ipl_with(&options)?;
+    guest.wait_until("both disks are found", |guest| {
+        Ok(guest.exists("/sys/block/vdb/size")?)
+    })?;
+    // Sizes are in sectors of 512 bytes; the names are given in the order of discovery.
+    let [first, second] = ["vda", "vdb"].map(|name| guest.read(&format!("/sys/block/{name}/size")));
+    let (data, fixed) = match (first?.as_str(), second?.as_str()) {
+        ("2048", "4096") => ("vda", "vdb"),
+        ("4096", "2048") => ("vdb", "vda"),
+        other => bail!("sizes in sectors: {other:?}"),
+    };
+    ensure_eq!(guest.read(&format!("/sys/block/{data}/ro"))?, "0");
+    ensure_eq!(guest.read(&format!("/sys/block/{fixed}/ro"))?, "1");
+    // What is written is on the disk when the last one closes it.
+    guest.write(&format!("/dev/{data}"), TEXT)?;
+    let written = fs::read(directory.path().join("data"))?;
+    ensure!(written.starts_with(TEXT.as_bytes()), "nothing is written");
+    ensure!(guest.write(&format!("/dev/{fixed}"), TEXT).is_err());
     guest.check(false)
 }
 

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::push;
 use super::Params;
 use super::Switch;
+use crate::qmp::commands::BlockdevAdd;
 use crate::qmp::commands::ObjectAdd;
 
 /// Who sees what a guest stores into a segment space.
@@ -185,6 +186,28 @@ pub struct Blockdev {
     pub read_only: bool,
 }
 
+impl Blockdev {
+    /// Returns the command that opens it while the guest runs.
+    ///
+    /// A path that is not UTF-8 cannot be said in JSON; QEMU will not find what arrives.
+    pub fn blockdev_add(&self) -> BlockdevAdd {
+        let mut file = Map::new();
+        file.insert("driver".to_owned(), "file".into());
+        file.insert(
+            "filename".to_owned(),
+            self.filename.to_string_lossy().into(),
+        );
+        let mut properties = Map::new();
+        properties.insert("read-only".to_owned(), self.read_only.into());
+        properties.insert("file".to_owned(), file.into());
+        BlockdevAdd {
+            driver: self.format.driver().to_owned(),
+            node_name: self.node_name.clone(),
+            properties,
+        }
+    }
+}
+
 impl Switch for Blockdev {
     fn add_to(&self, args: &mut Vec<OsString>) {
         let value = Params::default()
@@ -241,6 +264,33 @@ mod tests {
                 "qom-type": "memory-backend-file", "id": "seg0", "mem-path": "/s,1",
                 "size": 2 << 20, "share": false, "readonly": true, "rom": "off",
                 "align": 2 << 20,
+            })
+        );
+    }
+
+    #[test]
+    fn a_disk_is_the_same_on_the_command_line_and_while_the_guest_runs() {
+        let disk = Blockdev {
+            node_name: "disk0".to_owned(),
+            filename: "/d,1.qcow2".into(),
+            format: BlockFormat::Qcow2,
+            read_only: true,
+        };
+        let mut args = Vec::new();
+        disk.add_to(&mut args);
+        assert_eq!(
+            args,
+            [
+                "-blockdev",
+                "driver=qcow2,node-name=disk0,read-only=on,file.driver=file,\
+                 file.filename=/d,,1.qcow2"
+            ]
+        );
+        assert_eq!(
+            serde_json::to_value(disk.blockdev_add()).unwrap(),
+            serde_json::json!({
+                "driver": "qcow2", "node-name": "disk0", "read-only": true,
+                "file": { "driver": "file", "filename": "/d,1.qcow2" },
             })
         );
     }

@@ -27,6 +27,7 @@ macro_rules! command {
 }
 
 mod balloon;
+mod block;
 mod hotplug;
 mod migration;
 mod network;
@@ -39,6 +40,7 @@ pub use self::balloon::GuestStats;
 pub use self::balloon::QueryBalloon;
 pub use self::balloon::QueryGuestStats;
 pub use self::balloon::STATS_POLLING_INTERVAL;
+pub use self::block::BlockdevAdd;
 pub use self::hotplug::HotpluggableCpu;
 pub use self::hotplug::QueryHotpluggableCpus;
 pub use self::migration::Capability;
