@@ -75,6 +75,7 @@ fn options(args: &IplArgs, places: &Places, interrupt: &Interrupt) -> anyhow::Re
     Ok(IplOptions {
         name: args.name,
         guest: args.guest.clone(),
+        partition: None,
         qemu: args.qemu.as_deref().map(program).transpose()?,
         accel: match args.accel {
             Choice::Auto => None,

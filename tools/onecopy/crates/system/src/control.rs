@@ -107,6 +107,11 @@ impl Running {
         &self.record
     }
 
+    /// Returns the directory of the guest.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Connects to the guest's console.
     ///
     /// # Errors

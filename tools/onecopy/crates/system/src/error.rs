@@ -246,6 +246,14 @@ pub enum Error {
     /// A guest of this name runs.
     #[error("There is a guest {0} already")]
     GuestExists(GuestName),
+    /// A partition has one guest at a time.
+    #[error("Partition {partition} runs already, as guest {guest}; log it off first")]
+    PartitionRuns {
+        /// The partition.
+        partition: GuestName,
+        /// The guest that runs in it.
+        guest: GuestName,
+    },
     /// No guest of this name runs.
     #[error("There is no guest {guest}; {}", listed(.existing, "none is running"))]
     NoGuest {

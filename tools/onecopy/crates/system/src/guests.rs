@@ -100,6 +100,17 @@ impl Guests {
         })
     }
 
+    /// Returns the guest that runs in a partition of a store, if one does.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be read.
+    pub fn serving(&self, partition: &GuestName, store: &Path) -> Result<Option<Record>> {
+        let is_it =
+            |record: &Record| record.partition.as_ref() == Some(partition) && record.store == store;
+        Ok(self.list()?.into_iter().find(is_it))
+    }
+
     /// Removes the directories of guests that our process keeps: for one that has to end at once.
     pub fn abandon(&self) {
         let ours = Process::ours().ok();
@@ -132,6 +143,8 @@ impl Guests {
             Some(guest) => return Err(Error::GuestExists(guest.clone())),
             None => self.free_name(system),
         };
+        let record = record(&name);
+        self.check_partition(&record)?;
         let path = self.directory(&name);
         let create = || {
             remove_if_there(&path)?;
@@ -139,8 +152,22 @@ impl Guests {
         };
         create().map_err(Error::io("create", &path))?;
         let claim = Claim { name, path };
-        claim.write(&record(&claim.name))?;
+        claim.write(&record)?;
         Ok(claim)
+    }
+
+    /// Makes sure that no other guest runs in the partition. The caller has the lock.
+    fn check_partition(&self, record: &Record) -> Result<()> {
+        let Some(partition) = &record.partition else {
+            return Ok(());
+        };
+        match self.serving(partition, &record.store)? {
+            Some(other) => Err(Error::PartitionRuns {
+                partition: partition.clone(),
+                guest: other.guest,
+            }),
+            None => Ok(()),
+        }
     }
 
     fn is_free(&self, guest: &GuestName) -> bool {
@@ -265,6 +292,38 @@ mod tests {
         assert_eq!(guests.list().unwrap(), []);
         let second = claim(&guests, Some("web")).unwrap();
         assert!(!second.file("console.log").exists());
+    }
+
+    #[test]
+    fn a_partition_has_one_guest_at_a_time() {
+        let root = tempfile::tempdir().unwrap();
+        let guests = Guests::open(root.path());
+        let partition: GuestName = "shop".parse().unwrap();
+        let claim = |name: &str, store: &str| {
+            guests.claim(
+                Some(&name.parse().unwrap()),
+                "LX".parse().unwrap(),
+                |guest| Record {
+                    partition: Some(partition.clone()),
+                    store: store.into(),
+                    ..record(guest)
+                },
+            )
+        };
+        let first = claim("web", "/s").unwrap();
+        let serving = |store: &str| guests.serving(&partition, Path::new(store)).unwrap();
+        assert_eq!(serving("/s").unwrap().guest, *first.name());
+        let error = claim("db", "/s").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "Partition shop runs already, as guest web; log it off first"
+        );
+        assert!(!guests.directory(&"db".parse().unwrap()).exists());
+        // Another store has other partitions.
+        let _other = claim("db", "/t").unwrap();
+        drop(first);
+        assert_eq!(serving("/s"), None);
+        let _again = claim("web", "/s").unwrap();
     }
 
     #[test]

@@ -63,6 +63,8 @@ pub struct IplOptions {
     pub name: Name,
     /// Name of the guest; a free one if it is missing.
     pub guest: Option<GuestName>,
+    /// The partition that the guest is to run in, where no other guest runs.
+    pub partition: Option<GuestName>,
     /// The emulator; `None` searches it on `PATH`.
     pub qemu: Option<PathBuf>,
     /// What executes the guest; it must be what executed the template. `None` takes that.
@@ -95,6 +97,7 @@ impl IplOptions {
         Self {
             name,
             guest: None,
+            partition: None,
             qemu: None,
             accel: None,
             memory_bytes: None,
@@ -121,6 +124,25 @@ pub struct Guest {
     record: Record,
     generation: Generation,
     systems: Systems,
+}
+
+/// Makes sure that a guest could be started, as far as that can be known without a machine: the
+/// system is there, the guest may start from it, and can have what it is to have. Returns the
+/// generation that it would be started from.
+///
+/// # Errors
+///
+/// As [`ipl()`], for these reasons.
+pub fn check(options: &IplOptions, systems: &Systems) -> Result<Generation> {
+    let generation = systems.acquire(options.name)?;
+    let manifest = generation.manifest();
+    restriction::admit(options.guest.as_ref(), manifest)?;
+    let nics = Nic::draw(&options.nics).map_err(Error::Random)?;
+    Extra::new(&manifest.machine, options, &nics)?;
+    told(options, &nics)
+        .resources
+        .check(options.guest.as_ref(), manifest)?;
+    Ok(generation)
 }
 
 /// Starts a guest from the current generation of a saved system, and waits until it says that it
@@ -153,6 +175,7 @@ pub fn ipl(
             .memory_bytes
             .unwrap_or(manifest.machine.memory_bytes),
         cpus: options.cpus,
+        partition: options.partition.clone(),
         mac_addresses: nics.iter().map(|nic| nic.mac).collect(),
         ..Record::new(
             guest.clone(),

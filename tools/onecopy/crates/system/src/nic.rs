@@ -74,6 +74,13 @@ impl FromStr for NicOptions {
     }
 }
 
+impl NicOptions {
+    /// Returns the address that was asked for.
+    pub fn mac(&self) -> Option<MacAddress> {
+        self.mac
+    }
+}
+
 impl<'a> Nic<'a> {
     /// Gives each card an address: its own, or a random one.
     pub(crate) fn draw(options: &'a [NicOptions]) -> io::Result<Vec<Self>> {

@@ -19,6 +19,7 @@ use rustix::rand::GetRandomFlags;
 use crate::content::hexadecimal;
 use crate::error::Error;
 use crate::guests::GuestName;
+use crate::manifest::Manifest;
 use crate::Result;
 
 /// What the user decides about a guest's identity.
@@ -56,6 +57,18 @@ impl ResourceOptions {
             file.write_all(text.as_bytes())
         };
         write().map_err(Error::io("write", path))
+    }
+
+    /// Makes sure that a guest will understand them; one without a name yet gets another one for that.
+    pub(crate) fn check(&self, guest: Option<&GuestName>, manifest: &Manifest) -> Result<()> {
+        let other = GuestName::numbered(manifest.name, 1);
+        let fresh = Fresh {
+            seed: [0; resources::SEED_BYTES],
+            machine_id: [1; 16],
+            time_ns: 0,
+        };
+        self.text(guest.unwrap_or(&other), manifest.generation, fresh)?;
+        Ok(())
     }
 
     /// Returns the text, checked as the guest will check it.
@@ -104,18 +117,31 @@ impl Fresh {
     fn new() -> io::Result<Self> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let mut seed = [0; resources::SEED_BYTES];
-        let mut machine_id = [0; 16];
         random(&mut seed)?;
-        random(&mut machine_id)?;
-        // As uuid(7) makes random ones: version 4 of the variant of RFC 9562.
-        machine_id[6] = machine_id[6] & 0x0f | 0x40;
-        machine_id[8] = machine_id[8] & 0x3f | 0x80;
         Ok(Self {
             seed,
-            machine_id,
+            machine_id: draw_machine_id()?,
             time_ns: now.unwrap_or_default().as_nanos(),
         })
     }
+}
+
+/// Draws a machine-id, 32 hexadecimal digits.
+///
+/// # Errors
+///
+/// When the kernel gives no random numbers.
+pub fn random_machine_id() -> io::Result<String> {
+    Ok(hexadecimal(&draw_machine_id()?))
+}
+
+fn draw_machine_id() -> io::Result<[u8; 16]> {
+    let mut machine_id = [0; 16];
+    random(&mut machine_id)?;
+    // As uuid(7) makes random ones: version 4 of the variant of RFC 9562.
+    machine_id[6] = machine_id[6] & 0x0f | 0x40;
+    machine_id[8] = machine_id[8] & 0x3f | 0x80;
+    Ok(machine_id)
 }
 
 /// Fills a buffer of at most 256 bytes, for which one call suffices.

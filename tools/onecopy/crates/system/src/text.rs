@@ -24,6 +24,39 @@ where
     String::deserialize(from)?.parse().map_err(D::Error::custom)
 }
 
+/// Such values where there may be none.
+pub(crate) mod option {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::de::Error;
+    use serde::Deserialize;
+    use serde::Deserializer;
+    use serde::Serializer;
+
+    /// Writes what there is.
+    pub(crate) fn serialize<T: Display, S: Serializer>(
+        value: &Option<T>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => to.collect_str(value),
+            None => to.serialize_none(),
+        }
+    }
+
+    /// Reads what there is.
+    pub(crate) fn deserialize<'a, T, D>(from: D) -> Result<Option<T>, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'a>,
+    {
+        let word = Option::<String>::deserialize(from)?;
+        word.map(|word| word.parse().map_err(D::Error::custom))
+            .transpose()
+    }
+}
+
 /// Lists of such values.
 pub(crate) mod list {
     use std::fmt::Display;

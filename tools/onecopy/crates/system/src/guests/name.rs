@@ -28,7 +28,7 @@ impl GuestName {
     }
 
     /// Makes a name of that of a saved system.
-    pub(super) fn numbered(system: Name, number: u64) -> Self {
+    pub(crate) fn numbered(system: Name, number: u64) -> Self {
         let system = system.as_str().to_ascii_lowercase();
         // Names of saved systems may begin with what those of guests may not.
         Self(format!("{}{number}", system.trim_start_matches(['_', '-'])))

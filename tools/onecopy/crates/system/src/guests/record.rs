@@ -32,6 +32,13 @@ pub struct Record {
     pub system: Name,
     /// The generation of that.
     pub generation: u64,
+    /// The partition that it runs in, if it was started for one; partitions are named as guests are.
+    #[serde(
+        default,
+        with = "text::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub partition: Option<GuestName>,
     /// The store that this is in.
     pub store: PathBuf,
     /// Its memory in bytes.
@@ -62,6 +69,7 @@ impl Record {
             guest,
             system,
             generation,
+            partition: None,
             store: store.to_owned(),
             memory_bytes: 0,
             cpus: 1,
