@@ -4,6 +4,8 @@
 
 mod defsys;
 mod disk;
+mod partition;
+mod resources;
 mod system;
 mod vmrm;
 
@@ -17,6 +19,15 @@ use onecopy_format::segment_space::SegmentType;
 use onecopy_machine::accel::Choice;
 
 pub(crate) use self::defsys::DefsysArgs;
+pub(crate) use self::partition::DefineArgs;
+pub(crate) use self::partition::ListArgs;
+pub(crate) use self::partition::PartitionCommand;
+pub(crate) use self::partition::ReiplArgs;
+pub(crate) use self::partition::RemoveArgs;
+pub(crate) use self::partition::RollbackArgs;
+pub(crate) use self::partition::ShowArgs;
+pub(crate) use self::partition::UpgradeArgs;
+pub(crate) use self::resources::ResourceArgs;
 pub(crate) use self::system::ConsoleArgs;
 pub(crate) use self::system::IplArgs;
 pub(crate) use self::system::LogoffArgs;
@@ -44,14 +55,17 @@ const DEFAULT_RUN: &str = "/run/onecopy";
     name = "onecopy",
     version,
     after_help = "\
-Exit status: 0 done, 1 failed, 2 the command line or a configuration was not understood.
+Exit status: 0 done; 1 failed; 2 the command line or a configuration was not understood. Of the verb
+partition, and of ipl in one, also: 3 there is nothing of the name; 4 its state does not allow it;
+5 the host does not give so much; 6 a file is damaged.
 
 Examples:
   onecopy saveseg USR --from-dir /srv/trees/usr
   onecopy query seg --verify
   onecopy boot --kernel bzImage --root-segment USR
   onecopy savesys LX73 --kernel bzImage --initrd initrd.img
-  onecopy ipl LX73 --segment USR"
+  onecopy ipl LX73 --segment USR
+  onecopy partition define web --kernel LX73 --memory 1G"
 )]
 pub(crate) struct Cli {
     /// Directory of the store
@@ -79,6 +93,12 @@ pub(crate) enum Command {
     Ipl(IplArgs),
     Console(ConsoleArgs),
     Logoff(LogoffArgs),
+    /// Define partitions, and say which saved kernel serves which
+    ///
+    /// A partition is a machine that exists also while no guest runs in it: the identifier of the
+    /// kernel that serves it, and its resources. The verb ipl with --partition starts its guest.
+    #[command(subcommand)]
+    Partition(PartitionCommand),
     /// Show what is in the store, and which guests run
     #[command(subcommand)]
     Query(QueryCommand),

@@ -8,6 +8,7 @@ mod console;
 mod defsys;
 mod ipl;
 mod logoff;
+mod partition;
 mod purge;
 mod query;
 mod saveseg;
@@ -18,9 +19,11 @@ use std::path::absolute;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use onecopy_partition::Partitions;
 use onecopy_store::Store;
 use onecopy_system::Guests;
 use onecopy_system::Systems;
+use onecopy_vmrm::config::ConfigError;
 
 use crate::cli::Cli;
 use crate::cli::Command;
@@ -28,12 +31,15 @@ use crate::cli::PurgeCommand;
 use crate::cli::QueryCommand;
 use crate::cli::VmrmCommand;
 use crate::outcome::Outcome;
+use crate::FAILURE;
+use crate::NOT_UNDERSTOOD;
 
 /// Where everything is.
 #[derive(Debug)]
 struct Places {
     store: Store,
     systems: Systems,
+    partitions: Partitions,
     guests: Guests,
     run: PathBuf,
 }
@@ -46,6 +52,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         systems,
         guests,
         run,
+        ..
     } = &places;
     Ok(match &cli.command {
         Command::Saveseg(args) => Outcome::Saved(saveseg::run(args, store)?),
@@ -57,6 +64,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Ipl(args) => ipl::run(args, &places)?,
         Command::Console(args) => Outcome::Left(console::run(args, guests)?),
         Command::Logoff(args) => Outcome::LoggedOff(logoff::run(args, guests)?),
+        Command::Partition(command) => partition::run(command, &places)?,
         Command::Query(QueryCommand::Seg(args)) => {
             Outcome::Segments(query::segments::run(args, store)?)
         }
@@ -79,6 +87,17 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
     })
 }
 
+/// Returns the exit status of a command that has failed. The verbs about partitions say what kind of
+/// failure it is.
+pub(crate) fn exit_status(cli: &Cli, error: &anyhow::Error) -> u8 {
+    match &cli.command {
+        Command::Partition(_) => partition::exit_status(error),
+        Command::Ipl(args) if args.partition.is_some() => partition::exit_status(error),
+        _ if error.is::<ConfigError>() => NOT_UNDERSTOOD,
+        _ => FAILURE,
+    }
+}
+
 impl Places {
     /// A guest outlives this command, and what is written about it is read elsewhere: the
     /// directories of saved systems and guests are therefore absolute.
@@ -87,6 +106,7 @@ impl Places {
         let run = absolute(&cli.run_dir).context("Cannot find the directory of the guests")?;
         Ok(Self {
             store: Store::open(&cli.root),
+            partitions: Partitions::open(&root),
             systems: Systems::open(root),
             guests: Guests::open(&run),
             run,

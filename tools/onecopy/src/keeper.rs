@@ -2,13 +2,15 @@
 
 //! The process that keeps a guest after the command that started it has ended.
 //!
-//! It is this program again, with the same arguments. A guest ends with its keeper, and:
+//! It is this program again, with the same arguments, or with those of an `ipl`. A guest ends with its
+//! keeper, and:
 //!
 //! 1. The keeper starts the guest and reports on its standard output: one line of JSON.
 //! 2. The command acknowledges on the keeper's standard input, and ends.
 //! 3. Until then the keeper watches its standard input: if that ends, so does the guest. A signal for
 //!    the command is passed on that way.
 
+use std::ffi::OsString;
 use std::io;
 use std::io::BufRead;
 use std::io::BufReader;
@@ -56,6 +58,7 @@ pub(crate) struct Started {
     pub(crate) guest: String,
     pub(crate) system: String,
     pub(crate) generation: u64,
+    pub(crate) partition: Option<String>,
 }
 
 /// What the keeper reports.
@@ -66,19 +69,27 @@ enum Report {
 }
 
 /// Starts a keeper with our own arguments, and waits until its guest is ready.
-pub(crate) fn start(timeout: Duration) -> anyhow::Result<Started> {
-    let interrupt = boot::watch_signals()?;
+pub(crate) fn start(timeout: Duration, interrupt: &Interrupt) -> anyhow::Result<Started> {
+    start_with(std::env::args_os().skip(1), timeout, interrupt)
+}
+
+/// Starts a keeper with the arguments of the verb `ipl`, and waits until its guest is ready.
+pub(crate) fn start_with(
+    arguments: impl IntoIterator<Item = OsString>,
+    timeout: Duration,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Started> {
     let mut child = Command::new("/proc/self/exe")
         .arg0(std::env::args_os().next().unwrap_or_default())
         .arg("--keeper")
-        .args(std::env::args_os().skip(1))
+        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .context("Cannot start the keeper of the guest")?;
     let timeout = timeout.saturating_add(START_TIMEOUT);
-    match receive(&mut child, timeout, &interrupt) {
+    match receive(&mut child, timeout, interrupt) {
         Ok(Report::Started(started)) => {
             let mut pipe = child.stdin.take().context("The keeper has no input")?;
             pipe.write_all(b"\n")
@@ -152,6 +163,7 @@ pub(crate) fn keep(
         guest: record.guest.to_string(),
         system: record.system.to_string(),
         generation: record.generation,
+        partition: record.partition.as_ref().map(ToString::to_string),
     }))?;
     if acknowledged.recv_timeout(PEER_TIMEOUT).is_err() {
         return Ok(guest.clean()?);

@@ -3,7 +3,9 @@
 //! The `onecopy` command.
 //!
 //! Exit status: 0 when everything asked for was done, 1 when something failed (the reason is on
-//! standard error), 2 when the command line or a configuration was not understood.
+//! standard error), 2 when the command line or a configuration was not understood. The verbs about
+//! partitions, and `ipl` in one, say more: 3 when there is nothing of the name, 4 when its state does
+//! not allow it, 5 when the host does not give so much, 6 when a file is damaged.
 
 mod boot;
 mod cli;
@@ -19,7 +21,6 @@ mod terminal;
 use std::process::ExitCode;
 
 use clap::Parser;
-use onecopy_vmrm::config::ConfigError;
 
 use crate::cli::Cli;
 use crate::outcome::Outcome;
@@ -30,16 +31,18 @@ const FAILURE: u8 = 1;
 /// Exit status when a configuration was not understood: trying again does not help.
 const NOT_UNDERSTOOD: u8 = 2;
 
+/// Exit statuses of failures of which the verbs about partitions tell the kind.
+const UNKNOWN: u8 = 3;
+const WRONG_STATE: u8 = 4;
+const SHORTAGE: u8 = 5;
+const DAMAGED: u8 = 6;
+
 fn main() -> ExitCode {
     match run() {
         Ok(code) => code,
         Err(error) => {
             eprintln!("onecopy: {error:#}");
-            ExitCode::from(if error.is::<ConfigError>() {
-                NOT_UNDERSTOOD
-            } else {
-                FAILURE
-            })
+            ExitCode::from(FAILURE)
         }
     }
 }
@@ -55,11 +58,13 @@ fn run() -> anyhow::Result<ExitCode> {
             ));
         }
     };
-    let outcome: Outcome = commands::run(&cli)?;
+    let outcome: Outcome = match commands::run(&cli) {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            eprintln!("onecopy: {error:#}");
+            return Ok(ExitCode::from(commands::exit_status(&cli, &error)));
+        }
+    };
     outcome.render(&mut std::io::stdout().lock(), &mut std::io::stderr().lock())?;
-    Ok(if outcome.is_success() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(FAILURE)
-    })
+    Ok(ExitCode::from(outcome.exit_status()))
 }

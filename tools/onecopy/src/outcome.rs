@@ -4,6 +4,7 @@
 
 mod boot;
 mod guests;
+mod partition;
 mod row;
 mod segments;
 mod skeletons;
@@ -20,11 +21,21 @@ use onecopy_format::segment_space::Name;
 use crate::boot::End;
 use crate::keeper::Started;
 use crate::size;
+use crate::FAILURE;
 
 pub(crate) use self::guests::GuestList;
 pub(crate) use self::guests::Left;
 pub(crate) use self::guests::ListedGuest;
 pub(crate) use self::guests::LoggedOff;
+pub(crate) use self::partition::Action;
+pub(crate) use self::partition::Changed;
+pub(crate) use self::partition::Given;
+pub(crate) use self::partition::ListedPartition;
+pub(crate) use self::partition::NextIpl;
+pub(crate) use self::partition::PartitionList;
+pub(crate) use self::partition::Removed;
+pub(crate) use self::partition::ServedGuest;
+pub(crate) use self::partition::Shown;
 pub(crate) use self::segments::InvalidSpace;
 pub(crate) use self::segments::ListedSpace;
 pub(crate) use self::segments::Segments;
@@ -70,6 +81,14 @@ pub(crate) enum Outcome {
     Simulated,
     /// `vmrm check`
     Checked(Checked),
+    /// `partition define`, `upgrade` and `rollback`
+    ChangedPartition(Box<Changed>),
+    /// `partition show`
+    Partition(Box<Shown>),
+    /// `partition list`
+    Partitions(PartitionList),
+    /// `partition remove`
+    RemovedPartition(Removed),
     /// `boot`, and `ipl` in the foreground
     Booted(End),
 }
@@ -85,14 +104,20 @@ pub(crate) struct Saved {
 }
 
 impl Outcome {
-    /// Whether everything that was asked for is as it should be.
-    pub(crate) fn is_success(&self) -> bool {
-        match self {
+    /// Returns the exit status: 0 if everything that was asked for is as it should be.
+    pub(crate) fn exit_status(&self) -> u8 {
+        let is_success = match self {
+            Self::Partitions(list) => return list.exit_status(),
             Self::Segments(segments) => segments.is_sound(),
             Self::Systems(list) => list.is_sound(),
             Self::Managed(managed) => managed.is_complete,
             Self::Booted(end) => boot::is_success(end),
             _ => true,
+        };
+        if is_success {
+            0
+        } else {
+            FAILURE
         }
     }
 
@@ -112,6 +137,10 @@ impl Outcome {
             Self::Guests(list) => list.render(out, err),
             Self::Left(left) => left.render(err),
             Self::LoggedOff(ended) => ended.render(out),
+            Self::ChangedPartition(changed) => changed.render(out),
+            Self::Partition(shown) => shown.render(out, err),
+            Self::Partitions(list) => list.render(out, err),
+            Self::RemovedPartition(removed) => removed.render(out),
             Self::Booted(end) => boot::render(end, err),
         }
     }

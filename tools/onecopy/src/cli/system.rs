@@ -7,16 +7,13 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::Subcommand;
-use onecopy_format::resources;
 use onecopy_format::segment_space::Name;
 use onecopy_machine::accel::Choice;
+use onecopy_partition::PartitionName;
 use onecopy_system::GuestName;
-use onecopy_system::NicOptions;
 
 use super::defsys::LayoutArgs;
-use super::disk::DiskArg;
-use crate::segments::Wanted;
-use crate::size;
+use super::resources::ResourceArgs;
 
 /// Save a kernel as a new generation of a saved system.
 ///
@@ -89,65 +86,24 @@ Examples:
   onecopy ipl LX73
   onecopy ipl LX73 --as web --memory 1G --cpus 2 --segment USR
   onecopy ipl LX73 --nic user --nic bridge,br=br0,mac=52:54:00:12:34:56
-  onecopy ipl LX73 --parm 'systemd.unit=rescue.target' --resource role=db --foreground")]
+  onecopy ipl LX73 --parm 'systemd.unit=rescue.target' --resource role=db --foreground
+  onecopy ipl --partition web")]
 pub(crate) struct IplArgs {
     /// Name of the saved system
-    pub(crate) name: Name,
+    #[arg(required_unless_present = "partition")]
+    pub(crate) name: Option<Name>,
 
-    /// Name of the guest; by default that of the system with a number
+    /// Start the guest in this partition: from its kernel, with its resources; see the verb
+    /// partition
+    #[arg(long, value_name = "PARTITION", conflicts_with_all = ["name", "ResourceArgs"])]
+    pub(crate) partition: Option<PartitionName>,
+
+    /// Name of the guest; by default that of the partition, or that of the system with a number
     #[arg(long = "as", value_name = "GUEST")]
     pub(crate) guest: Option<GuestName>,
 
-    /// Guest memory; more than was saved, in steps of 128M, is plugged
-    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
-    pub(crate) memory: Option<u64>,
-
-    /// Virtual processors; more than one are plugged
-    #[arg(long, value_name = "N", default_value_t = 1,
-          value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub(crate) cpus: u32,
-
-    /// Attach a segment; see the verb boot. Its driver finds the names in the guest's
-    /// command line
-    #[arg(long = "segment", value_name = "NAME")]
-    pub(crate) segments: Vec<Wanted>,
-
-    /// Plug a network card. What it is connected to is said as to -netdev of QEMU, for example
-    /// user or tap,ifname=tap0,script=no; mac=ADDRESS gives it that address instead of a random
-    /// one
-    #[arg(long = "nic", value_name = "NETDEV")]
-    pub(crate) nics: Vec<NicOptions>,
-
-    /// Plug a balloon, by which the guest gives memory back that the host needs more; see the
-    /// verb vmrm
-    #[arg(long)]
-    pub(crate) balloon: bool,
-
-    /// Plug a disk: qcow2 if the name ends so, else raw. With ,readonly behind the name the guest
-    /// cannot write to it
-    #[arg(long = "disk", value_name = "FILE[,readonly]")]
-    pub(crate) disks: Vec<DiskArg>,
-
-    /// Add this to the command line that user space sees; behind =, replace it
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
-    pub(crate) parm: Option<String>,
-
-    /// Host name; the guest's name by default
-    #[arg(long, value_name = "NAME")]
-    pub(crate) hostname: Option<String>,
-
-    /// The machine-id, 32 hexadecimal digits; a random one by default
-    #[arg(long, value_name = "ID")]
-    pub(crate) machine_id: Option<String>,
-
-    /// Tell the guest, below /sys/firmware/ipl
-    #[arg(long = "resource", value_name = "KEY=VALUE", value_parser = parse_resource)]
-    pub(crate) resources: Vec<(String, String)>,
-
-    /// Keep the host from backing the guest's memory with huge pages: an idle guest takes less
-    /// than 1 MiB instead of some, and a busy one runs slower under KVM
-    #[arg(long)]
-    pub(crate) small_pages: bool,
+    #[command(flatten)]
+    pub(crate) resources: ResourceArgs,
 
     /// Accelerator: auto, kvm or tcg; it must be that of the saved system
     #[arg(long, value_name = "ACCEL", default_value = "auto")]
@@ -259,22 +215,11 @@ pub(crate) struct QueryGuestsArgs {
     pub(crate) json: bool,
 }
 
-fn parse_seconds(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_seconds(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
         _ => Err("1 to 86400 seconds are expected".to_owned()),
     }
-}
-
-fn parse_resource(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("KEY=VALUE is expected")?;
-    if !resources::is_key(key) {
-        return Err("a key has 1 to 32 of a-z 0-9 _ - .".to_owned());
-    }
-    if !resources::is_value(value) {
-        return Err("a value has at most 1024 characters and no end of a line".to_owned());
-    }
-    Ok((key.to_owned(), value.to_owned()))
 }
 
 #[cfg(test)]
@@ -286,15 +231,6 @@ mod tests {
         assert_eq!(parse_seconds("60"), Ok(Duration::from_secs(60)));
         for text in ["0", "-1", "1.5", "", "86401"] {
             assert!(parse_seconds(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_resource_has_a_key() {
-        let pair = |key: &str, value: &str| Ok((key.to_owned(), value.to_owned()));
-        assert_eq!(parse_resource("role=a=b"), pair("role", "a=b"));
-        for text in ["role", "Role=a", "=a", "role=a\nb"] {
-            assert!(parse_resource(text).is_err(), "{text}");
         }
     }
 }

@@ -6,8 +6,12 @@ use std::path::absolute;
 use std::path::Path;
 use std::path::PathBuf;
 
+use anyhow::bail;
+use onecopy_format::segment_space::Name;
 use onecopy_machine::accel::Choice;
 use onecopy_machine::Interrupt;
+use onecopy_machine::SegmentDevice;
+use onecopy_machine::Tee;
 use onecopy_system::ipl;
 use onecopy_system::Guest;
 use onecopy_system::IplOptions;
@@ -15,88 +19,137 @@ use onecopy_system::ResourceOptions;
 use rustix::thread::disable_transparent_huge_pages;
 
 use super::attach;
+use super::partition;
 use super::Places;
 use crate::boot;
 use crate::boot::End;
 use crate::cli::IplArgs;
+use crate::cli::ResourceArgs;
 use crate::keeper;
 use crate::outcome::Outcome;
+use crate::segments::Wanted;
 use crate::terminal;
 use crate::terminal::CtrlC;
 use crate::terminal::Keyboard;
 
-/// Starts a guest, and lets another process keep it unless it is to be in the foreground.
-pub(super) fn run(args: &IplArgs, places: &Places) -> anyhow::Result<Outcome> {
-    if args.foreground {
-        return Ok(Outcome::Booted(foreground(args, places)?));
-    }
-    Ok(Outcome::Started(keeper::start(args.timeout)?))
+/// What is started, and on which pages of the host.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) options: IplOptions,
+    pub(super) small_pages: bool,
 }
 
-/// Chooses pages for QEMU, which inherits that from us.
-fn choose_pages(args: &IplArgs) -> std::io::Result<()> {
-    if args.small_pages {
-        disable_transparent_huge_pages(true)?;
+/// Starts a guest, and lets another process keep it unless it is to be in the foreground.
+pub(super) fn run(args: &IplArgs, places: &Places) -> anyhow::Result<Outcome> {
+    let interrupt = boot::watch_signals()?;
+    if let Some(partition) = &args.partition {
+        // What is wrong is known before there is another process.
+        partition::guest::check_start(partition, args.guest.as_ref(), places, &interrupt)?;
     }
-    Ok(())
+    if args.foreground {
+        return Ok(Outcome::Booted(foreground(args, places, &interrupt)?));
+    }
+    Ok(Outcome::Started(keeper::start(args.timeout, &interrupt)?))
 }
 
 /// Starts a guest and keeps it, for the process that waits for it.
 pub(super) fn keep(args: &IplArgs, places: &Places) -> anyhow::Result<Outcome> {
     keeper::keep(&places.guests, |interrupt| {
-        let options = options(args, places, interrupt)?;
-        choose_pages(args)?;
-        Ok(ipl(&options, &places.systems, &places.guests, None)?)
+        start(args, places, None, interrupt)
     })?;
     Ok(Outcome::Kept)
 }
 
-fn foreground(args: &IplArgs, places: &Places) -> anyhow::Result<End> {
-    let interrupt = boot::watch_signals()?;
-    let options = options(args, places, &interrupt)?;
-    choose_pages(args)?;
+fn foreground(args: &IplArgs, places: &Places, interrupt: &Interrupt) -> anyhow::Result<End> {
     let tee = Box::new(std::io::stdout());
-    let mut guest: Guest = ipl(&options, &places.systems, &places.guests, Some(tee))?;
+    let mut guest = start(args, places, Some(tee), interrupt)?;
     let _keyboard = Keyboard::take(CtrlC::Ours)?;
     terminal::forward_input(guest.machine().console().clone())?;
-    let end = boot::attend(guest.machine(), &interrupt, None)?;
+    let end = boot::attend(guest.machine(), interrupt, None)?;
     guest.clean()?;
     Ok(end)
 }
 
-fn options(args: &IplArgs, places: &Places, interrupt: &Interrupt) -> anyhow::Result<IplOptions> {
-    let mut parm = args.parm.clone();
-    let mut segments = Vec::new();
-    if !args.segments.is_empty() {
-        let attachment = attach::attach(&args.segments, None, &places.store)?;
-        parm = Some(with_parameters(parm.as_deref(), &attachment.parameters));
-        segments = attachment.devices;
+fn start(
+    args: &IplArgs,
+    places: &Places,
+    tee: Option<Tee>,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Guest> {
+    let plan = plan(args, places, interrupt)?;
+    if plan.small_pages {
+        // QEMU inherits that from us.
+        disable_transparent_huge_pages(true)?;
     }
-    Ok(IplOptions {
-        name: args.name,
-        guest: args.guest.clone(),
-        partition: None,
-        qemu: args.qemu.as_deref().map(program).transpose()?,
-        accel: match args.accel {
-            Choice::Auto => None,
-            Choice::Fixed(accel) => Some(accel),
+    let guest = ipl(&plan.options, &places.systems, &places.guests, tee)?;
+    if let Some(partition) = &args.partition {
+        partition::guest::check_still_there(partition, &places.partitions)?;
+    }
+    Ok(guest)
+}
+
+fn plan(args: &IplArgs, places: &Places, interrupt: &Interrupt) -> anyhow::Result<Plan> {
+    let Plan {
+        options,
+        small_pages,
+    } = match (&args.partition, args.name) {
+        (Some(partition), _) => {
+            let partition = places.partitions.find(partition)?;
+            partition::guest::plan(&partition, args.guest.as_ref(), places)?
+        }
+        (None, Some(name)) => of_arguments(name, &args.resources, places)?,
+        (None, None) => bail!("Nothing says what to start"),
+    };
+    Ok(Plan {
+        options: IplOptions {
+            guest: args.guest.clone().or(options.guest),
+            qemu: args.qemu.as_deref().map(program).transpose()?,
+            accel: match args.accel {
+                Choice::Auto => None,
+                Choice::Fixed(accel) => Some(accel),
+            },
+            timeout: args.timeout,
+            interrupt: interrupt.clone(),
+            ..options
         },
-        memory_bytes: args.memory,
-        cpus: args.cpus,
-        segments,
-        nics: args.nics.clone(),
-        balloon: args.balloon,
-        disks: args.disks.iter().map(|disk| disk.0.clone()).collect(),
-        resources: ResourceOptions {
-            hostname: args.hostname.clone(),
-            machine_id: args.machine_id.clone(),
-            parm,
-            others: args.resources.clone(),
-        },
-        timeout: args.timeout,
-        interrupt: interrupt.clone(),
-        extra_args: Vec::new(),
+        small_pages,
     })
+}
+
+fn of_arguments(name: Name, args: &ResourceArgs, places: &Places) -> anyhow::Result<Plan> {
+    let (parm, segments) = attached(args.parm.as_deref(), &args.segments, places)?;
+    Ok(Plan {
+        options: IplOptions {
+            memory_bytes: args.memory,
+            cpus: args.cpus,
+            segments,
+            nics: args.nics.iter().map(|nic| nic.options.clone()).collect(),
+            balloon: args.balloon,
+            disks: args.disks.iter().map(|disk| disk.0.clone()).collect(),
+            resources: ResourceOptions {
+                hostname: args.hostname.clone(),
+                machine_id: args.machine_id.clone(),
+                parm,
+                others: args.others.clone(),
+            },
+            ..IplOptions::new(name)
+        },
+        small_pages: args.small_pages,
+    })
+}
+
+/// Finds segments, and names them in the parm.
+pub(super) fn attached(
+    parm: Option<&str>,
+    wanted: &[Wanted],
+    places: &Places,
+) -> anyhow::Result<(Option<String>, Vec<SegmentDevice>)> {
+    if wanted.is_empty() {
+        return Ok((parm.map(str::to_owned), Vec::new()));
+    }
+    let attachment = attach::attach(wanted, None, &places.store)?;
+    let parm = with_parameters(parm, &attachment.parameters);
+    Ok((Some(parm), attachment.devices))
 }
 
 /// Adds parameters of ours, behind what replaces the command line.

@@ -2,6 +2,7 @@
 
 //! `onecopy logoff`
 
+use onecopy_machine::Interrupt;
 use onecopy_system::Guests;
 use onecopy_system::Logoff;
 use onecopy_system::Running;
@@ -15,7 +16,7 @@ pub(super) fn run(args: &LogoffArgs, guests: &Guests) -> anyhow::Result<LoggedOf
     } else {
         Logoff::Grace(args.grace)
     };
-    let by_itself = Running::find(guests, &args.guest)?.logoff(how)?;
+    let by_itself = Running::find(guests, &args.guest)?.logoff(how, &Interrupt::default())?;
     Ok(LoggedOff {
         guest: args.guest.clone(),
         by_itself,

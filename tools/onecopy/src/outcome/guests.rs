@@ -47,6 +47,7 @@ pub(crate) struct GuestList {
 #[derive(Debug, Serialize)]
 pub(crate) struct ListedGuest {
     name: String,
+    partition: Option<String>,
     system: String,
     generation: u64,
     pid: Option<u32>,
@@ -71,8 +72,14 @@ impl Started {
     pub(super) fn render(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(
             out,
-            "{}: started from {} generation {}",
-            self.guest, self.system, self.generation
+            "{}: started from {} generation {}{}",
+            self.guest,
+            self.system,
+            self.generation,
+            match &self.partition {
+                Some(partition) => format!(" in partition {partition}"),
+                None => String::new(),
+            }
         )
     }
 }
@@ -112,14 +119,30 @@ impl GuestList {
         Ok(())
     }
 
+    /// There is a column for partitions if a guest runs in one.
     fn rows(&self) -> Vec<Vec<String>> {
         let title = [
-            "GUEST", "SYSTEM", "GEN", "PID", "STATE", "MEMORY", "RANGE", "SHARED", "PRIVATE",
-            "UNSHARED", "MAC",
+            "GUEST",
+            "PARTITION",
+            "SYSTEM",
+            "GEN",
+            "PID",
+            "STATE",
+            "MEMORY",
+            "RANGE",
+            "SHARED",
+            "PRIVATE",
+            "UNSHARED",
+            "MAC",
         ];
         let mut rows = vec![title.map(str::to_owned).to_vec()];
         for guest in &self.guests {
             rows.extend(guest.rows());
+        }
+        if self.guests.iter().all(|guest| guest.partition.is_none()) {
+            for row in &mut rows {
+                row.remove(1);
+            }
         }
         rows
     }
@@ -135,6 +158,7 @@ impl ListedGuest {
         };
         Self {
             name: record.guest.to_string(),
+            partition: record.partition.as_ref().map(ToString::to_string),
             system: record.system.to_string(),
             generation: record.generation,
             pid: record.qemu.map(|qemu| qemu.pid),
@@ -164,6 +188,7 @@ impl ListedGuest {
     fn rows(&self) -> Vec<Vec<String>> {
         let left = vec![
             self.name.clone(),
+            self.partition.clone().unwrap_or_default(),
             self.system.clone(),
             self.generation.to_string(),
             self.pid.map(|pid| pid.to_string()).unwrap_or_default(),

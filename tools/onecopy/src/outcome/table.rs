@@ -41,11 +41,16 @@ pub(super) fn write_list(
     rows: &[Vec<String>],
 ) -> io::Result<()> {
     if json {
-        serde_json::to_writer_pretty(&mut *out, list)?;
-        writeln!(out)
+        write_json(out, list)
     } else {
         write_table(out, rows)
     }
+}
+
+/// Writes JSON, with an end of its last line.
+pub(super) fn write_json(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, value)?;
+    writeln!(out)
 }
 
 /// Writes a time as `2026-01-31T12:00:00Z`.

@@ -20,6 +20,8 @@ mod init;
 mod ipl;
 mod kill;
 mod nic;
+mod partition_refused;
+mod partition_table;
 mod query;
 mod running;
 mod saved;

@@ -134,6 +134,19 @@ impl Partitions {
         files.partition(name, files.table()?.entry(name)?)
     }
 
+    /// Returns the line of a partition, also if its resources cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of this name, or the table is damaged.
+    pub fn entry(&self, name: &PartitionName) -> Result<Entry> {
+        let table = match Files::look(&self.root)? {
+            Some(files) => files.table()?,
+            None => Table::default(),
+        };
+        table.entry(name).cloned()
+    }
+
     /// Returns what the host gives to all partitions together, and who says so.
     ///
     /// # Errors

@@ -38,6 +38,9 @@ const END_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often QEMU is asked how far it is.
 const TICK: Duration = Duration::from_millis(10);
 
+/// How often somebody who waits for the end of a guest looks for signals.
+const INTERRUPT_TICK: Duration = Duration::from_millis(100);
+
 /// Where QEMU has the devices that have an id.
 pub(crate) const PERIPHERALS: &str = "/machine/peripheral";
 
@@ -164,11 +167,6 @@ impl Running {
         Ok(ranges.iter().map(of).collect())
     }
 
-    /// Returns the directory of the guest.
-    pub(crate) fn directory(&self) -> &Path {
-        &self.directory
-    }
-
     /// Keeps others from saving the guest at the same time.
     pub(crate) fn lock(&self) -> Result<Lock> {
         Ok(Lock::exclusive(&self.directory)?)
@@ -279,12 +277,14 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// When it cannot be ended.
-    pub fn logoff(&self, how: Logoff) -> Result<bool> {
+    /// When it cannot be ended, or the interrupt comes before its power is cut: its power button may
+    /// have been pressed by then.
+    pub fn logoff(&self, how: Logoff, interrupt: &Interrupt) -> Result<bool> {
+        interrupt.check()?;
         if let Logoff::Grace(grace) = how {
             // A monitor that does not answer is dealt with below.
             let pressed = self.ask(&commands::SystemPowerdown {}).is_ok();
-            if pressed && self.wait(grace)? {
+            if pressed && self.wait_unless(grace, interrupt)? {
                 return Ok(true);
             }
         }
@@ -304,6 +304,21 @@ impl Running {
             guest: self.record.guest.clone(),
             waited: END_TIMEOUT,
         })
+    }
+
+    /// Waits for the end of the guest. Returns whether it came in time.
+    fn wait_unless(&self, timeout: Duration, interrupt: &Interrupt) -> Result<bool> {
+        let start = Instant::now();
+        loop {
+            let left = timeout.saturating_sub(start.elapsed());
+            if self.wait(left.min(INTERRUPT_TICK))? {
+                return Ok(true);
+            }
+            if left.is_zero() {
+                return Ok(false);
+            }
+            interrupt.check()?;
+        }
     }
 
     fn wait(&self, timeout: Duration) -> Result<bool> {

@@ -127,8 +127,8 @@ pub struct Guest {
 }
 
 /// Makes sure that a guest could be started, as far as that can be known without a machine: the
-/// system is there, the guest may start from it, and can have what it is to have. Returns the
-/// generation that it would be started from.
+/// system is there with all its files, the guest may start from it, and can have what it is to have.
+/// Returns the generation that it would be started from.
 ///
 /// # Errors
 ///
@@ -142,6 +142,7 @@ pub fn check(options: &IplOptions, systems: &Systems) -> Result<Generation> {
     told(options, &nics)
         .resources
         .check(options.guest.as_ref(), manifest)?;
+    generation.verify(&options.interrupt)?;
     Ok(generation)
 }
 
