@@ -101,9 +101,15 @@ impl Host {
         self.dir.path("store/systems/LX").join(name)
     }
 
-    /// Changes the manifest of a generation as nobody but `savesys` should, and seals it again.
+    /// Changes the manifest of a generation of LX as nobody but `savesys` should, and seals it again.
     pub(crate) fn forge_manifest(&self, generation: u64, old: &str, new: &str) {
-        let path = self.file(&format!("{generation}/manifest.toml"));
+        self.forge_manifest_of("LX", generation, old, new);
+    }
+
+    /// As [`Self::forge_manifest`], of another system.
+    pub(crate) fn forge_manifest_of(&self, name: &str, generation: u64, old: &str, new: &str) {
+        let directory = self.dir.path("store/systems").join(name);
+        let path = directory.join(format!("{generation}/manifest.toml"));
         let text = fs::read_to_string(&path).unwrap();
         let (body, _) = text.rsplit_once("# sha256 = ").unwrap();
         let body = body.replace(old, new);

@@ -29,16 +29,26 @@ use crate::util::Ran;
 const MOMENTS: u32 = 10;
 const STEP: Duration = Duration::from_millis(25);
 
-fn spawn(command: &mut Command) -> Child {
+pub(crate) fn spawn(command: &mut Command) -> Child {
     let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
 }
 
 /// Sends a signal to the command, which ends by itself then.
 #[track_caller]
-fn interrupt(mut child: Child, signal: Signal) -> Ran {
-    kill_process(Pid::from_child(&child), signal).unwrap();
+pub(crate) fn interrupt(mut child: Child, signal: Signal) -> Ran {
+    tell(&child, signal);
     wait_until("the command ends", || child.try_wait().unwrap().is_some());
+    ran(child)
+}
+
+/// Sends a signal to the command.
+pub(crate) fn tell(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+/// Waits for the end of a command, for as long as that allows itself.
+pub(crate) fn ran(child: Child) -> Ran {
     let output = child.wait_with_output().unwrap();
     Ran {
         code: output.status.code(),
