@@ -6,6 +6,8 @@ mod defsys;
 mod disk;
 mod partition;
 mod resources;
+mod doctor;
+mod see;
 mod system;
 mod vmrm;
 
@@ -28,6 +30,10 @@ pub(crate) use self::partition::RollbackArgs;
 pub(crate) use self::partition::ShowArgs;
 pub(crate) use self::partition::UpgradeArgs;
 pub(crate) use self::resources::ResourceArgs;
+pub(crate) use self::doctor::DoctorArgs;
+pub(crate) use self::see::MetricsArgs;
+pub(crate) use self::see::ReportArgs;
+pub(crate) use self::see::TopArgs;
 pub(crate) use self::system::ConsoleArgs;
 pub(crate) use self::system::IplArgs;
 pub(crate) use self::system::LogoffArgs;
@@ -109,6 +115,10 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Vmrm(VmrmCommand),
     Boot(BootArgs),
+    Top(TopArgs),
+    Report(ReportArgs),
+    Metrics(MetricsArgs),
+    Doctor(DoctorArgs),
 }
 
 /// Save a segment space as a new generation.

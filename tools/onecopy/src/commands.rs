@@ -6,20 +6,26 @@ mod attach;
 mod boot;
 mod console;
 mod defsys;
+mod doctor;
 mod ipl;
 mod logoff;
 mod partition;
+mod metrics;
 mod purge;
 mod query;
+mod report;
 mod saveseg;
 mod savesys;
 mod vmrm;
+mod top;
 
 use std::path::absolute;
 use std::path::PathBuf;
 
 use anyhow::Context;
 use onecopy_partition::Partitions;
+use onecopy_observe::Collector;
+use onecopy_observe::ANSWER_TIMEOUT;
 use onecopy_store::Store;
 use onecopy_system::Guests;
 use onecopy_system::Systems;
@@ -72,7 +78,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
             Outcome::Systems(query::systems::run(args, systems, guests)?)
         }
         Command::Query(QueryCommand::Guests(args)) => {
-            Outcome::Guests(query::guests::run(args, guests)?)
+            Outcome::Guests(query::guests::run(args, places.collector(), guests)?)
         }
         Command::Purge(PurgeCommand::Nss(args)) => Outcome::Purged(purge::run(args, systems)?),
         Command::Vmrm(VmrmCommand::Run(args)) => Outcome::Managed(vmrm::run(args, run)?),
@@ -84,6 +90,10 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
             Outcome::Checked(vmrm::check::run(args, guests)?)
         }
         Command::Boot(args) => Outcome::Booted(boot::run(args, store)?),
+        Command::Top(args) => Outcome::Seen(top::run(args, places.collector())?),
+        Command::Report(args) => Outcome::Reported(report::run(args, places.collector())?),
+        Command::Doctor(args) => Outcome::Examined(doctor::run(args, &places, &cli.run_dir)),
+        Command::Metrics(args) => Outcome::Measured(metrics::run(args, places.collector())?),
     })
 }
 
@@ -111,5 +121,16 @@ impl Places {
             guests: Guests::open(&run),
             run,
         })
+    }
+
+    /// Returns what takes samples of all this.
+    fn collector(&self) -> Collector {
+        let (store, systems, guests) = (&self.store, &self.systems, &self.guests);
+        Collector::new(
+            store.clone(),
+            systems.clone(),
+            guests.clone(),
+            ANSWER_TIMEOUT,
+        )
     }
 }

@@ -11,6 +11,7 @@ mod boot;
 mod cli;
 mod commands;
 mod emulator;
+mod files;
 mod keeper;
 mod outcome;
 mod progress;

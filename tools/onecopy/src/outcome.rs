@@ -3,9 +3,11 @@
 //! What a command has done, and how that is shown.
 
 mod boot;
+mod doctor;
 mod guests;
 mod partition;
 mod row;
+mod seen;
 mod segments;
 mod skeletons;
 mod systems;
@@ -23,6 +25,8 @@ use crate::keeper::Started;
 use crate::size;
 use crate::FAILURE;
 
+pub(crate) use self::doctor::Examined;
+pub(crate) use self::doctor::Remains;
 pub(crate) use self::guests::GuestList;
 pub(crate) use self::guests::Left;
 pub(crate) use self::guests::ListedGuest;
@@ -36,6 +40,9 @@ pub(crate) use self::partition::PartitionList;
 pub(crate) use self::partition::Removed;
 pub(crate) use self::partition::ServedGuest;
 pub(crate) use self::partition::Shown;
+pub(crate) use self::seen::Measured;
+pub(crate) use self::seen::Reported;
+pub(crate) use self::seen::Seen;
 pub(crate) use self::segments::InvalidSpace;
 pub(crate) use self::segments::ListedSpace;
 pub(crate) use self::segments::Segments;
@@ -91,6 +98,14 @@ pub(crate) enum Outcome {
     RemovedPartition(Removed),
     /// `boot`, and `ipl` in the foreground
     Booted(End),
+    /// `top`
+    Seen(Seen),
+    /// `report`
+    Reported(Reported),
+    /// `metrics`
+    Measured(Measured),
+    /// `doctor`
+    Examined(Examined),
 }
 
 /// A segment space that was saved.
@@ -112,6 +127,7 @@ impl Outcome {
             Self::Systems(list) => list.is_sound(),
             Self::Managed(managed) => managed.is_complete,
             Self::Booted(end) => boot::is_success(end),
+            Self::Examined(examined) => examined.is_sound(),
             _ => true,
         };
         if is_success {
@@ -142,6 +158,10 @@ impl Outcome {
             Self::Partitions(list) => list.render(out, err),
             Self::RemovedPartition(removed) => removed.render(out),
             Self::Booted(end) => boot::render(end, err),
+            Self::Seen(seen) => seen.render(out),
+            Self::Reported(reported) => reported.render(out),
+            Self::Measured(measured) => measured.render(out),
+            Self::Examined(examined) => examined.render(out, err),
         }
     }
 }

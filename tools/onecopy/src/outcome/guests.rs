@@ -6,10 +6,11 @@ use std::io;
 use std::io::Write;
 use std::iter;
 
-use onecopy_system::guests::Record;
+use onecopy_observe::GuestSample;
+use onecopy_observe::RangeSample;
 use onecopy_system::GuestName;
 use onecopy_system::MacAddress;
-use onecopy_system::RangeUsage;
+use onecopy_system::guests::Record;
 use serde::Serialize;
 
 use super::table::write_list;
@@ -149,38 +150,25 @@ impl GuestList {
 }
 
 impl ListedGuest {
-    pub(crate) fn new(record: &Record, state: String, usage: Vec<RangeUsage>) -> Self {
-        let listed = |usage: RangeUsage| ListedUsage {
-            range: usage.range.to_string(),
-            shared_bytes: usage.shared_bytes,
-            private_bytes: usage.private_bytes,
-            unshared_pages: usage.unshared_bytes() / PAGE_BYTES,
+    pub(crate) fn new(sample: GuestSample, record: &Record) -> Self {
+        let listed = |range: RangeSample| ListedUsage {
+            range: range.range,
+            shared_bytes: range.shared_bytes,
+            private_bytes: range.private_bytes,
+            unshared_pages: range.unshared_bytes / PAGE_BYTES,
         };
         Self {
-            name: record.guest.to_string(),
+            name: sample.name,
             partition: record.partition.as_ref().map(ToString::to_string),
-            system: record.system.to_string(),
-            generation: record.generation,
-            pid: record.qemu.map(|qemu| qemu.pid),
-            // Until it has said that it has its identity it is not a guest that one can use.
-            state: if record.ready {
-                state
-            } else {
-                "starting".to_owned()
-            },
-            memory_bytes: record.memory_bytes,
-            cpus: record.cpus,
+            system: sample.system,
+            generation: sample.generation,
+            pid: sample.pid,
+            state: sample.state,
+            memory_bytes: sample.memory_bytes,
+            cpus: sample.cpus,
             mac_addresses: record.mac_addresses.clone(),
-            ranges: usage.into_iter().map(listed).collect(),
-            error: None,
-        }
-    }
-
-    pub(crate) fn silent(record: &Record, error: String) -> Self {
-        let state = if record.ready { "silent" } else { "starting" };
-        Self {
-            error: record.ready.then_some(error),
-            ..Self::new(record, state.to_owned(), Vec::new())
+            ranges: sample.ranges.into_iter().map(listed).collect(),
+            error: sample.error,
         }
     }
 

@@ -89,6 +89,12 @@ fn usage_errors_have_exit_code_2() {
         &["logoff", "a", "--now", "--grace", "1"],
         &["purge", "LX"],
         &["console", ".."],
+        &["top", "--json"],
+        &["top", "--once", "--sort", "size"],
+        &["top", "--interval", "0"],
+        &["report"],
+        &["metrics", "--json", "--textfile", "x"],
+        &["doctor", "web"],
     ] {
         let ran = dir.run(args);
         assert_eq!(ran.code, Some(2), "{args:?}: {ran:?}");
@@ -131,6 +137,10 @@ fn help_of_every_verb_has_examples() {
         &["partition", "upgrade", "--help"],
         &["partition", "rollback", "--help"],
         &["partition", "remove", "--help"],
+        &["top", "--help"],
+        &["report", "--help"],
+        &["metrics", "--help"],
+        &["doctor", "--help"],
     ] {
         let help = dir.ok(verb);
         assert!(help.contains("\nExamples:\n  onecopy "), "{verb:?}: {help}");

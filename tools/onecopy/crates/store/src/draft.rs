@@ -151,22 +151,32 @@ impl Scratch {
 
 /// Removes the drafts that a killed process has left in `directory`, and returns their number.
 ///
-/// A draft whose process lives is locked and stays. The caller holds the exclusive lock of the
-/// directory.
+/// The caller holds the exclusive lock of the directory.
 pub(crate) fn remove_stale(directory: &Path) -> io::Result<usize> {
-    let mut removed = 0;
+    let stale = stale(directory)?;
+    for path in &stale {
+        if path.symlink_metadata()?.is_dir() {
+            fs::remove_dir_all(path)?;
+        } else {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(stale.len())
+}
+
+/// Returns the drafts that a killed process has left in `directory`.
+///
+/// A draft whose process lives is locked, and none of them. The caller holds the exclusive lock of the
+/// directory.
+pub(crate) fn stale(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut stale = Vec::new();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         if is_hidden_draft(&entry.file_name()) && is_abandoned(&entry.path())? {
-            if entry.file_type()?.is_dir() {
-                fs::remove_dir_all(entry.path())?;
-            } else {
-                fs::remove_file(entry.path())?;
-            }
-            removed += 1;
+            stale.push(entry.path());
         }
     }
-    Ok(removed)
+    Ok(stale)
 }
 
 fn is_hidden_draft(name: &OsStr) -> bool {
@@ -250,6 +260,7 @@ mod tests {
         fs::write(directory.path().join(".draft-dead"), "half").unwrap();
         fs::create_dir_all(directory.path().join(".draft-gone/sub")).unwrap();
         fs::write(directory.path().join("1.seg"), "whole").unwrap();
+        assert_eq!(stale(directory.path()).unwrap().len(), 2);
         assert_eq!(remove_stale(directory.path()).unwrap(), 2);
         assert!(alive.path().exists() && scratch.path().exists());
         assert!(directory.path().join("1.seg").exists());

@@ -45,6 +45,7 @@ pub use self::error::Error;
 pub use self::lock::Lock;
 pub use self::progress::Progress;
 pub use self::progress::Stage;
+pub use self::publish::leftovers;
 pub use self::publish::Form;
 pub use self::publish::Publisher;
 pub use self::publish::CURRENT;

@@ -193,20 +193,50 @@ pub(crate) fn remove_leftovers(directory: &Path, form: Form) -> Result<usize> {
     Ok(drafts + unpublished)
 }
 
-/// Removes a generation that has a name but was never current, and the link that tells of it.
+/// Returns what killed processes have left in the directory of a name: what the next [`Publisher`]
+/// removes. Nothing is changed.
+///
+/// # Errors
+///
+/// When the directory cannot be read or locked.
+pub fn leftovers(directory: &Path, form: Form) -> Result<Vec<PathBuf>> {
+    let _lock = Lock::exclusive(directory)?;
+    let mut paths = draft::stale(directory).map_err(Error::io("read", directory))?;
+    if let Some(unpublished) = unpublished(directory, form) {
+        let there = |path: &PathBuf| path.symlink_metadata().is_ok();
+        paths.extend(unpublished.generation.into_iter().filter(there));
+        paths.push(directory.join(NEXT));
+    }
+    paths.sort_unstable();
+    Ok(paths)
+}
+
+/// What a publication that was killed has left: the link that tells of it, and its generation, if
+/// that has a name and was never current.
+struct Unpublished {
+    generation: Option<PathBuf>,
+}
+
+fn unpublished(directory: &Path, form: Form) -> Option<Unpublished> {
+    let target = fs::read_link(directory.join(NEXT)).ok()?;
+    let is_current = fs::read_link(directory.join(CURRENT)).is_ok_and(|name| name == target);
+    let is_left = form.generation_of(&target).is_some() && !is_current;
+    Some(Unpublished {
+        generation: is_left.then(|| directory.join(&target)),
+    })
+}
+
 fn remove_unpublished(directory: &Path, form: Form) -> io::Result<usize> {
-    let next = directory.join(NEXT);
-    let Ok(target) = fs::read_link(&next) else {
+    let Some(unpublished) = unpublished(directory, form) else {
         return Ok(0);
     };
-    let is_current = fs::read_link(directory.join(CURRENT)).is_ok_and(|name| name == target);
-    if form.generation_of(&target).is_some() && !is_current {
+    if let Some(generation) = unpublished.generation {
         match form {
-            Form::Segment => remove_if_there(&directory.join(&target))?,
-            Form::System => remove_tree_if_there(&directory.join(&target))?,
+            Form::Segment => remove_if_there(&generation)?,
+            Form::System => remove_tree_if_there(&generation)?,
         }
     }
-    remove_if_there(&next)?;
+    remove_if_there(&directory.join(NEXT))?;
     Ok(1)
 }
 

@@ -2,6 +2,7 @@
 
 //! Guests that another process keeps.
 
+mod observation;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -28,6 +29,8 @@ use crate::guests::Guests;
 use crate::guests::Record;
 use crate::ranges::Range;
 use crate::Result;
+
+pub use self::observation::Observation;
 
 /// How long QEMU may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -68,6 +71,22 @@ pub struct RangeUsage {
 }
 
 impl RangeUsage {
+    /// Divides what a guest costs by the ranges of its saved system.
+    pub fn divide(usage: &Usage, ranges: &[Range]) -> Vec<Self> {
+        let of = |range: &Range| {
+            let id = range.id();
+            let block = usage.blocks.iter().find(|block| block.name == id);
+            let sizes = block.map(|block| block.sizes).unwrap_or_default();
+            let private_bytes = sizes.anonymous_bytes;
+            Self {
+                range: range.clone(),
+                shared_bytes: sizes.rss_bytes.saturating_sub(private_bytes),
+                private_bytes: private_bytes.saturating_add(sizes.swap_bytes),
+            }
+        };
+        ranges.iter().map(of).collect()
+    }
+
     /// Returns how many bytes this guest no longer shares although the range is shared.
     pub fn unshared_bytes(&self) -> u64 {
         if self.range.kind.shared() {
@@ -152,19 +171,7 @@ impl Running {
     ///
     /// When QEMU does not answer or is somebody else's.
     pub fn usage_of(&self, ranges: &[Range]) -> Result<Vec<RangeUsage>> {
-        let usage = self.usage()?;
-        let of = |range: &Range| {
-            let id = range.id();
-            let block = usage.blocks.iter().find(|block| block.name == id);
-            let sizes = block.map(|block| block.sizes).unwrap_or_default();
-            let private_bytes = sizes.anonymous_bytes;
-            RangeUsage {
-                range: range.clone(),
-                shared_bytes: sizes.rss_bytes.saturating_sub(private_bytes),
-                private_bytes: private_bytes.saturating_add(sizes.swap_bytes),
-            }
-        };
-        Ok(ranges.iter().map(of).collect())
+        Ok(RangeUsage::divide(&self.usage()?, ranges))
     }
 
     /// Keeps others from saving the guest at the same time.
@@ -335,9 +342,8 @@ impl Running {
     /// is dropped. Each answer may take so long.
     pub(crate) fn session(&self, timeout: Duration) -> Result<Session> {
         let path = self.directory.join(guests::QMP);
-        let stream = UnixStream::connect(&path).map_err(Error::io("connect to", &path))?;
         let guest = self.record.guest.clone();
-        match qmp::Client::negotiate(stream, timeout) {
+        match qmp::Client::connect(&path, timeout) {
             Ok(client) => Ok(Session {
                 guest,
                 client,

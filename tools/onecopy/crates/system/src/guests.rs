@@ -19,6 +19,7 @@
 
 mod name;
 mod record;
+mod stale;
 
 use std::fs;
 use std::fs::DirBuilder;
@@ -33,6 +34,7 @@ use onecopy_store::Lock;
 pub use self::name::GuestName;
 pub use self::name::GuestNameError;
 pub use self::record::Record;
+pub use self::stale::Stale;
 use crate::error::Error;
 use crate::process::Process;
 use crate::Result;
@@ -244,7 +246,7 @@ mod tests {
         )
     }
 
-    fn claim(guests: &Guests, name: Option<&str>) -> Result<Claim> {
+    pub(super) fn claim(guests: &Guests, name: Option<&str>) -> Result<Claim> {
         let name = name.map(|name| name.parse().unwrap());
         guests.claim(name.as_ref(), "LX".parse().unwrap(), record)
     }

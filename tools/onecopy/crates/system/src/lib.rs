@@ -51,6 +51,7 @@ mod text;
 pub use self::balloon::GuestMemory;
 pub use self::balloon::MemoryQuery;
 pub use self::control::Logoff;
+pub use self::control::Observation;
 pub use self::control::RangeUsage;
 pub use self::control::Running;
 pub use self::definition::Definition;

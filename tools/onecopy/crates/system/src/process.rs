@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io;
+use std::str::FromStr;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -12,6 +13,7 @@ use rustix::event::PollFd;
 use rustix::event::PollFlags;
 use rustix::event::Timespec;
 use rustix::io::Errno;
+use rustix::param::clock_ticks_per_second;
 use rustix::process::pidfd_open;
 use rustix::process::pidfd_send_signal;
 use rustix::process::Pid;
@@ -19,6 +21,12 @@ use rustix::process::PidfdFlags;
 use rustix::process::Signal;
 use serde::Deserialize;
 use serde::Serialize;
+
+/// Fields of `/proc/PID/stat`, which proc(5) counts from 1.
+const STATE: usize = 3;
+const USER: usize = 14;
+const SYSTEM: usize = 15;
+const START: usize = 22;
 
 /// A process, identified by its number and by when it was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +64,19 @@ impl Process {
         let found = stat.ok().as_deref().and_then(parse);
         // A zombie has ended; only its parent has not looked yet.
         found.is_some_and(|(state, start)| start == self.start_ticks && !"ZX".contains(state))
+    }
+
+    /// Returns for how long its threads have run on processors, if it still runs.
+    pub fn cpu_time(&self) -> Option<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
+        let fields = fields(&stat)?;
+        if field::<u64>(&fields, START)? != self.start_ticks {
+            return None;
+        }
+        let ticks = field::<u64>(&fields, USER)?.checked_add(field(&fields, SYSTEM)?)?;
+        let ticks_per_second = clock_ticks_per_second().max(1);
+        let nanoseconds = u128::from(ticks) * 1_000_000_000 / u128::from(ticks_per_second);
+        Some(Duration::from_nanos(nanoseconds.try_into().ok()?))
     }
 
     /// Kills the process, if it is still the same, and waits for its end.
@@ -109,12 +130,19 @@ impl Process {
 
 /// Reads the state and the start time from the text of `/proc/PID/stat`.
 fn parse(stat: &str) -> Option<(char, u64)> {
-    // The name of the program is in parentheses and may hold anything, parentheses included.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    // proc(5) counts from 1, and the first two fields are gone.
-    let field = |number: usize| fields.get(number - 3);
-    let state = field(3)?.chars().next()?;
-    Some((state, field(22)?.parse().ok()?))
+    let fields = fields(stat)?;
+    Some((field(&fields, STATE)?, field(&fields, START)?))
+}
+
+/// Splits the text of `/proc/PID/stat` behind the name of the program, which is in parentheses and
+/// may hold anything, parentheses included.
+fn fields(stat: &str) -> Option<Vec<&str>> {
+    Some(stat.rsplit_once(')')?.1.split_whitespace().collect())
+}
+
+fn field<T: FromStr>(fields: &[&str], number: usize) -> Option<T> {
+    // The first two are gone.
+    fields.get(number.checked_sub(3)?)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -129,6 +157,21 @@ mod tests {
         let stat = format!("7 (a) R (b) S {}\n", fields.join(" "));
         assert_eq!(parse(&stat), Some(('S', 22)));
         assert_eq!(parse("7 (a) S 4 5"), None);
+    }
+
+    #[test]
+    fn time_on_processors_is_that_of_this_very_process() {
+        let process = Process::ours().unwrap();
+        let before = process.cpu_time().unwrap();
+        let start = Instant::now();
+        while process.cpu_time().unwrap() == before {
+            assert!(start.elapsed() < Duration::from_secs(30), "we work");
+        }
+        let other = Process {
+            start_ticks: process.start_ticks + 1,
+            ..process
+        };
+        assert_eq!(other.cpu_time(), None);
     }
 
     #[test]

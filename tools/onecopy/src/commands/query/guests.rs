@@ -2,42 +2,33 @@
 
 //! `onecopy query guests`
 
-use onecopy_system::guests::Record;
+use std::collections::BTreeMap;
+
+use onecopy_observe::Collector;
 use onecopy_system::Guests;
-use onecopy_system::RangeUsage;
-use onecopy_system::Running;
-use onecopy_system::Systems;
 
 use crate::cli::QueryGuestsArgs;
 use crate::outcome::GuestList;
 use crate::outcome::ListedGuest;
 
+/// A guest that does not answer is shown all the same: it may be starting, or ending just now.
 pub(in crate::commands) fn run(
     args: &QueryGuestsArgs,
+    mut collector: Collector,
     guests: &Guests,
 ) -> anyhow::Result<GuestList> {
-    let records = guests.list()?;
+    let mut records: BTreeMap<_, _> = guests
+        .list()?
+        .into_iter()
+        .map(|record| (record.guest.to_string(), record))
+        .collect();
+    // One that came or went in between is shown next time.
+    let listed = collector.guests()?.into_iter().filter_map(|sample| {
+        let record = records.remove(&sample.name)?;
+        Some(ListedGuest::new(sample, &record))
+    });
     Ok(GuestList {
-        guests: records
-            .iter()
-            .map(|record| examine(record, guests))
-            .collect(),
+        guests: listed.collect(),
         json: args.json,
     })
-}
-
-/// A guest that does not answer is shown all the same: it may be starting, or ending just now.
-fn examine(record: &Record, guests: &Guests) -> ListedGuest {
-    match measure(record, guests) {
-        Ok((state, usage)) => ListedGuest::new(record, state, usage),
-        Err(error) => ListedGuest::silent(record, format!("{error:#}")),
-    }
-}
-
-fn measure(record: &Record, guests: &Guests) -> anyhow::Result<(String, Vec<RangeUsage>)> {
-    let running = Running::find(guests, &record.guest)?;
-    let systems = Systems::open(&record.store);
-    let generation = systems.generation(record.system, record.generation)?;
-    let usage = running.usage_of(&generation.manifest().ranges)?;
-    Ok((running.state()?, usage))
 }

@@ -5,6 +5,7 @@
 //! The kernel answers this by `cachestat(2)` and `mincore(2)`, which have no safe wrapper in the
 //! libraries that we use, so fincore(1) of util-linux is asked.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 use std::process::Command;
@@ -34,9 +35,23 @@ impl Residency {
     ///
     /// When fincore(1) is missing or cannot read the file; what it said is in the error.
     pub fn of_file(path: &Path) -> io::Result<Self> {
+        let answer = Self::of_files(&[path])?;
+        let nothing = || io::Error::other("fincore said nothing");
+        answer.first().copied().ok_or_else(nothing)
+    }
+
+    /// Asks for several files at once, and returns the answers in their order.
+    ///
+    /// # Errors
+    ///
+    /// When fincore(1) is missing or cannot read one of the files; what it said is in the error.
+    pub fn of_files(paths: &[impl AsRef<OsStr>]) -> io::Result<Vec<Self>> {
+        if paths.is_empty() {
+            return Ok(Vec::new());
+        }
         let output = Command::new("fincore")
             .args(["--bytes", "--json", "--output", "RES,SIZE", "--"])
-            .arg(path)
+            .args(paths)
             .output()
             .map_err(|error| io::Error::new(error.kind(), format!("fincore: {error}")))?;
         if !output.status.success() {
@@ -44,11 +59,10 @@ impl Residency {
             return Err(io::Error::other(said));
         }
         let answer: Answer = serde_json::from_slice(&output.stdout)?;
-        answer
-            .fincore
-            .into_iter()
-            .next()
-            .ok_or_else(|| io::Error::other("fincore said nothing"))
+        if answer.fincore.len() != paths.len() {
+            return Err(io::Error::other("fincore left out files"));
+        }
+        Ok(answer.fincore)
     }
 }
 
@@ -70,6 +84,20 @@ mod tests {
                 size_bytes: 8192
             }
         );
+    }
+
+    #[test]
+    fn several_files_are_answered_in_order() {
+        let directory = tempfile::tempdir().unwrap();
+        let paths = [3_u64, 1, 2].map(|pages| {
+            let path = directory.path().join(pages.to_string());
+            std::fs::write(&path, vec![1; usize::try_from(pages * 4096).unwrap()]).unwrap();
+            path
+        });
+        let answers = Residency::of_files(&paths).unwrap();
+        let pages: Vec<_> = answers.iter().map(|file| file.size_bytes / 4096).collect();
+        assert_eq!(pages, [3, 1, 2]);
+        assert_eq!(Residency::of_files(&[""; 0]).unwrap(), []);
     }
 
     #[test]

@@ -92,6 +92,13 @@ impl Usage {
         })
     }
 
+    /// Returns the sum over the whole QEMU process.
+    pub fn process(&self) -> Sizes {
+        let mut sum = self.guest();
+        sum += self.overhead;
+        sum
+    }
+
     /// Returns the bytes of guest memory that exist only because of this guest.
     pub fn unique_bytes(&self) -> u64 {
         self.guest().anonymous_bytes

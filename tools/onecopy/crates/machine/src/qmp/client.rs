@@ -7,8 +7,18 @@ use std::io;
 use std::io::Read;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::thread;
 use std::time::Duration;
 use std::time::Instant;
+
+use rustix::io::Errno;
+use rustix::net::connect;
+use rustix::net::socket_with;
+use rustix::net::AddressFamily;
+use rustix::net::SocketAddrUnix;
+use rustix::net::SocketFlags;
+use rustix::net::SocketType;
 
 use super::commands::QmpCapabilities;
 use super::wire::Message;
@@ -16,6 +26,9 @@ use super::wire::Request;
 use super::Command;
 use super::Event;
 use super::QmpError;
+
+/// How often a monitor is tried again whose queue of connections is full.
+const RETRY: Duration = Duration::from_millis(10);
 
 /// A connected monitor.
 #[derive(Debug)]
@@ -50,6 +63,20 @@ impl Deadline {
 }
 
 impl Client {
+    /// Connects to the monitor at `path` and greets QEMU, both within `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// When nobody listens there, or QEMU does not answer in time.
+    pub fn connect(path: &Path, timeout: Duration) -> Result<Self, QmpError> {
+        let deadline = Deadline::after(timeout);
+        let stream = dial(path, deadline)?;
+        let left = deadline
+            .left()
+            .ok_or_else(|| self::timeout("connection", deadline))?;
+        Self::negotiate(stream, left)
+    }
+
     /// Greets QEMU on a fresh connection.
     ///
     /// # Errors
@@ -204,6 +231,28 @@ impl Client {
     }
 }
 
+/// Connects to a socket. A QEMU that hangs accepts nobody: once its short queue is full, an ordinary
+/// connection would be waited for without end.
+fn dial(path: &Path, deadline: Deadline) -> Result<UnixStream, QmpError> {
+    let dial = || -> Result<UnixStream, Errno> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        connect(&socket, &SocketAddrUnix::new(path)?)?;
+        Ok(socket.into())
+    };
+    loop {
+        match dial() {
+            Ok(stream) => {
+                stream.set_nonblocking(false).map_err(QmpError::Io)?;
+                return Ok(stream);
+            }
+            Err(Errno::AGAIN | Errno::INTR) if deadline.left().is_some() => thread::sleep(RETRY),
+            Err(Errno::AGAIN | Errno::INTR) => return Err(timeout("connection", deadline)),
+            Err(error) => return Err(QmpError::Io(error.into())),
+        }
+    }
+}
+
 fn timeout(doing: &str, deadline: Deadline) -> QmpError {
     QmpError::Timeout {
         doing: doing.to_owned(),
@@ -300,6 +349,30 @@ mod tests {
             .unwrap_err();
         assert!(matches!(error, QmpError::Malformed { .. }));
         assert!(error.to_string().contains("{\"running\":5}"), "{error}");
+    }
+
+    #[test]
+    fn a_monitor_that_accepts_nobody_is_given_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("qmp");
+        let address = SocketAddrUnix::new(&path).unwrap();
+        let listener = socket_with(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::CLOEXEC,
+            None,
+        );
+        let listener = listener.unwrap();
+        rustix::net::bind(&listener, &address).unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        let _first = UnixStream::connect(&path).unwrap();
+        for timeout in [Duration::from_millis(30), Duration::from_millis(1)] {
+            let error = Client::connect(&path, timeout).unwrap_err();
+            assert!(matches!(error, QmpError::Timeout { .. }), "{error}");
+        }
+        drop(listener);
+        let error = Client::connect(&path, TIMEOUT).unwrap_err();
+        assert!(matches!(error, QmpError::Io(_)), "{error}");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::process::Process;
 use crate::text;
 
 /// Name of the file.
-const FILE: &str = "guest.toml";
+pub(super) const FILE: &str = "guest.toml";
 
 /// What is known about a guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

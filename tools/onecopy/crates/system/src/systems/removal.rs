@@ -9,6 +9,7 @@ use std::path::Path;
 
 use onecopy_format::segment_space::Name;
 use onecopy_store::Form;
+use onecopy_store::Lock;
 use onecopy_store::Publisher;
 use onecopy_store::CURRENT;
 use rustix::fs::flock;
@@ -79,6 +80,31 @@ impl Systems {
         self.remove_unused_locked(name)
     }
 
+    /// Returns the generations that [`Self::remove_unused`] would remove. Nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be read or locked.
+    pub fn unused(&self, name: Name) -> Result<Vec<u64>> {
+        let directory = self.directory(name);
+        if !directory.exists() {
+            return Ok(Vec::new());
+        }
+        // Nobody publishes meanwhile: a generation has its name before it is current.
+        let _lock = Lock::exclusive(&directory)?;
+        let current = self.current(name)?;
+        let mut unused = Vec::new();
+        for generation in self.generations(name)? {
+            let path = self.generation_directory(name, generation);
+            if current != Some(generation)
+                && lock(&path).map_err(Error::io("lock", &path))?.is_some()
+            {
+                unused.push(generation);
+            }
+        }
+        Ok(unused)
+    }
+
     /// Returns the class of a generation.
     ///
     /// # Errors
@@ -117,16 +143,23 @@ impl Systems {
 
 /// Removes a generation unless somebody uses it, and says whether it is gone.
 fn remove(path: &Path, hidden: &Path) -> io::Result<bool> {
-    let directory = File::open(path)?;
-    match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => return Ok(false),
-        Err(error) => return Err(error.into()),
-    }
+    let Some(_lock) = lock(path)? else {
+        return Ok(false);
+    };
     // It disappears as a whole.
     fs::rename(path, hidden)?;
     fs::remove_dir_all(hidden)?;
     Ok(true)
+}
+
+/// Locks a generation; [`None`] if somebody uses it.
+fn lock(path: &Path) -> io::Result<Option<File>> {
+    let directory = File::open(path)?;
+    match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(directory)),
+        Err(Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 #[cfg(test)]
@@ -157,6 +190,7 @@ mod tests {
     fn a_generation_stays_for_as_long_as_it_is_used() {
         let (_directory, systems, name) = store(&[1, 2], 2);
         let used = systems.acquire(name).unwrap();
+        assert_eq!(systems.unused(name).unwrap(), [1]);
         let purged = systems.purge(name).unwrap();
         assert_eq!((purged.removed, purged.pending), (vec![1], vec![2]));
         assert_eq!(systems.class(&used).unwrap(), Class::PendingPurge);
@@ -176,6 +210,7 @@ mod tests {
     #[test]
     fn the_current_generation_is_not_removed_and_old_ones_are() {
         let (_directory, systems, name) = store(&[1, 2, 3], 2);
+        assert_eq!(systems.unused(name).unwrap(), [1, 3]);
         assert_eq!(systems.remove_unused(name).unwrap().removed, [1, 3]);
         assert_eq!(systems.generations(name).unwrap(), [2]);
     }

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a crash has left, and removing it.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+
+use onecopy_format::segment_space::Name;
+use onecopy_store::leftovers;
+use onecopy_store::Form;
+use onecopy_store::Publisher;
+use onecopy_store::Store;
+use onecopy_system::guests::Stale;
+use onecopy_system::Guests;
+use onecopy_system::Systems;
+
+use crate::guest::chain;
+
+/// Something that belongs to nobody any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Leftover {
+    /// Of a guest whose keeper has ended.
+    Guest(Stale),
+    /// Of a save that was killed: drafts, and a generation that was never current.
+    Save {
+        /// The directory of the name.
+        directory: PathBuf,
+        /// What generations are there.
+        form: Form,
+        /// What is left.
+        paths: Vec<PathBuf>,
+    },
+    /// Generations of a saved system that new guests do not get, and whose last guest has ended
+    /// without removing them.
+    Generations {
+        /// The saved system.
+        name: Name,
+        /// The generations.
+        generations: Vec<u64>,
+    },
+}
+
+impl Leftover {
+    /// Finds everything, and what could not be looked at. Nothing is changed, but a lock may be made
+    /// in each directory.
+    pub fn find(store: &Store, systems: &Systems, guests: &Guests) -> (Vec<Self>, Vec<String>) {
+        let (mut found, mut failed) = (Vec::new(), Vec::new());
+        match guests.stale() {
+            Ok(stale) => found.extend(stale.into_iter().map(Self::Guest)),
+            Err(error) => failed.push(chain(&error)),
+        }
+        for (parent, form) in [("segments", Form::Segment), ("systems", Form::System)] {
+            for directory in directories(&store.root().join(parent)) {
+                match leftovers(&directory, form) {
+                    Ok(paths) if paths.is_empty() => {}
+                    Ok(paths) => found.push(Self::Save {
+                        directory,
+                        form,
+                        paths,
+                    }),
+                    Err(error) => failed.push(chain(&error)),
+                }
+            }
+        }
+        for name in systems.names().unwrap_or_default() {
+            match systems.unused(name) {
+                Ok(generations) if generations.is_empty() => {}
+                Ok(generations) => found.push(Self::Generations { name, generations }),
+                Err(error) => failed.push(chain(&error)),
+            }
+        }
+        (found, failed)
+    }
+
+    /// Removes it, if it still belongs to nobody.
+    ///
+    /// # Errors
+    ///
+    /// With the reason in words, when it cannot be removed.
+    pub fn clean(&self, systems: &Systems, guests: &Guests) -> Result<(), String> {
+        match self {
+            Self::Guest(stale) => {
+                let removed = guests.remove_stale(stale);
+                removed.map(|_| ()).map_err(|error| chain(&error))
+            }
+            Self::Save {
+                directory, form, ..
+            } => {
+                // To get this right is to remove what others have left.
+                let right = Publisher::lock(directory, *form);
+                right.map(|_| ()).map_err(|error| chain(&error))
+            }
+            Self::Generations { name, .. } => {
+                let removed = systems.remove_unused(*name);
+                removed.map(|_| ()).map_err(|error| chain(&error))
+            }
+        }
+    }
+
+    /// Returns a word for its kind, for programs that read this.
+    pub fn id(&self) -> &'static str {
+        match self {
+            Self::Guest(_) => "stale-guest",
+            Self::Save { .. } => "killed-save",
+            Self::Generations { .. } => "unused-generations",
+        }
+    }
+}
+
+impl fmt::Display for Leftover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Guest(stale) => {
+                write!(f, "Guest {} has no keeper any more:", stale.guest)?;
+                let mut separator = " ";
+                for emulator in &stale.emulators {
+                    write!(f, "{separator}QEMU {} still runs", emulator.pid)?;
+                    separator = ", ";
+                }
+                if let Some(directory) = &stale.directory {
+                    write!(f, "{separator}directory {}", directory.display())?;
+                }
+                Ok(())
+            }
+            Self::Save { paths, .. } => {
+                write!(f, "A save was killed and has left")?;
+                let mut separator = " ";
+                for path in paths {
+                    write!(f, "{separator}{}", path.display())?;
+                    separator = ", ";
+                }
+                Ok(())
+            }
+            Self::Generations { name, generations } => {
+                let numbers: Vec<_> = generations.iter().map(u64::to_string).collect();
+                let plural = if numbers.len() == 1 { "" } else { "s" };
+                let numbers = numbers.join(", ");
+                write!(
+                    f,
+                    "Nobody uses generation{plural} {numbers} of {name} (class P)"
+                )
+            }
+        }
+    }
+}
+
+/// Returns the directories in a directory, in order.
+fn directories(parent: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    let mut paths: Vec<_> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect();
+    paths.sort_unstable();
+    paths
+}
