@@ -4,9 +4,9 @@
 
 mod defsys;
 mod disk;
+mod doctor;
 mod partition;
 mod resources;
-mod doctor;
 mod see;
 mod system;
 mod vmrm;
@@ -21,6 +21,7 @@ use onecopy_format::segment_space::SegmentType;
 use onecopy_machine::accel::Choice;
 
 pub(crate) use self::defsys::DefsysArgs;
+pub(crate) use self::doctor::DoctorArgs;
 pub(crate) use self::partition::DefineArgs;
 pub(crate) use self::partition::ListArgs;
 pub(crate) use self::partition::PartitionCommand;
@@ -30,7 +31,6 @@ pub(crate) use self::partition::RollbackArgs;
 pub(crate) use self::partition::ShowArgs;
 pub(crate) use self::partition::UpgradeArgs;
 pub(crate) use self::resources::ResourceArgs;
-pub(crate) use self::doctor::DoctorArgs;
 pub(crate) use self::see::MetricsArgs;
 pub(crate) use self::see::ReportArgs;
 pub(crate) use self::see::TopArgs;

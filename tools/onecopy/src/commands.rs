@@ -9,23 +9,23 @@ mod defsys;
 mod doctor;
 mod ipl;
 mod logoff;
-mod partition;
 mod metrics;
+mod partition;
 mod purge;
 mod query;
 mod report;
 mod saveseg;
 mod savesys;
-mod vmrm;
 mod top;
+mod vmrm;
 
 use std::path::absolute;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use onecopy_partition::Partitions;
 use onecopy_observe::Collector;
 use onecopy_observe::ANSWER_TIMEOUT;
+use onecopy_partition::Partitions;
 use onecopy_store::Store;
 use onecopy_system::Guests;
 use onecopy_system::Systems;

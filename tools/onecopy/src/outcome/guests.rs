@@ -8,9 +8,9 @@ use std::iter;
 
 use onecopy_observe::GuestSample;
 use onecopy_observe::RangeSample;
+use onecopy_system::guests::Record;
 use onecopy_system::GuestName;
 use onecopy_system::MacAddress;
-use onecopy_system::guests::Record;
 use serde::Serialize;
 
 use super::table::write_list;

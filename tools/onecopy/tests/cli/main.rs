@@ -13,8 +13,8 @@
 mod boot;
 mod compatibility;
 mod defsys;
-mod emulator;
 mod doctor;
+mod emulator;
 mod full_disk;
 mod guest;
 mod init;
