@@ -306,6 +306,7 @@ fn people_get_tables_and_sentences() {
              Parm        quiet\n\
              Told        role=db\n\
              Pages       small\n\
+             Balloon     yes\n\
              Resources   {file}\n"
         )
     );
