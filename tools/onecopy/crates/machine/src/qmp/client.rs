@@ -70,11 +70,7 @@ impl Client {
     /// When nobody listens there, or QEMU does not answer in time.
     pub fn connect(path: &Path, timeout: Duration) -> Result<Self, QmpError> {
         let deadline = Deadline::after(timeout);
-        let stream = dial(path, deadline)?;
-        let left = deadline
-            .left()
-            .ok_or_else(|| self::timeout("connection", deadline))?;
-        Self::negotiate(stream, left)
+        Self::greet(dial(path, deadline)?, deadline)
     }
 
     /// Greets QEMU on a fresh connection.
@@ -83,18 +79,21 @@ impl Client {
     ///
     /// When QEMU does not greet back within `timeout`.
     pub fn negotiate(stream: UnixStream, timeout: Duration) -> Result<Self, QmpError> {
+        Self::greet(stream, Deadline::after(timeout))
+    }
+
+    fn greet(stream: UnixStream, deadline: Deadline) -> Result<Self, QmpError> {
         let mut client = Self {
             stream,
             received: Vec::new(),
             events: VecDeque::new(),
             last_id: 0,
         };
-        let deadline = Deadline::after(timeout);
         while !matches!(
             client.receive("greeting", deadline)?,
             Message::Greeting { .. }
         ) {}
-        client.execute(&QmpCapabilities {}, timeout)?;
+        client.execute_until(&QmpCapabilities {}, deadline)?;
         Ok(client)
     }
 
@@ -108,7 +107,14 @@ impl Client {
         command: &C,
         timeout: Duration,
     ) -> Result<C::Ok, QmpError> {
-        let deadline = Deadline::after(timeout);
+        self.execute_until(command, Deadline::after(timeout))
+    }
+
+    fn execute_until<C: Command>(
+        &mut self,
+        command: &C,
+        deadline: Deadline,
+    ) -> Result<C::Ok, QmpError> {
         let id = self.send(command, deadline)?;
         loop {
             match self.receive(C::NAME, deadline)? {
@@ -191,8 +197,9 @@ impl Client {
             source,
         })?;
         line.push(b'\n');
+        let left = deadline.left().ok_or_else(|| timeout(C::NAME, deadline))?;
         self.stream
-            .set_write_timeout(Some(deadline.timeout))
+            .set_write_timeout(Some(left))
             .map_err(QmpError::Io)?;
         self.stream
             .write_all(&line)
@@ -366,13 +373,26 @@ mod tests {
         rustix::net::bind(&listener, &address).unwrap();
         rustix::net::listen(&listener, 0).unwrap();
         let _first = UnixStream::connect(&path).unwrap();
-        for timeout in [Duration::from_millis(30), Duration::from_millis(1)] {
-            let error = Client::connect(&path, timeout).unwrap_err();
-            assert!(matches!(error, QmpError::Timeout { .. }), "{error}");
+        for ms in [30, 1] {
+            let error = Client::connect(&path, Duration::from_millis(ms)).unwrap_err();
+            let expected = format!("QEMU did not answer within {ms} ms: connection");
+            assert_eq!(error.to_string(), expected);
         }
         drop(listener);
         let error = Client::connect(&path, TIMEOUT).unwrap_err();
         assert!(matches!(error, QmpError::Io(_)), "{error}");
+    }
+
+    #[test]
+    fn a_monitor_that_does_not_greet_is_waited_for_as_long_as_was_asked() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("qmp");
+        let _silent = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let error = Client::connect(&path, Duration::from_millis(50)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "QEMU did not answer within 50 ms: greeting"
+        );
     }
 
     #[test]
