@@ -9,9 +9,9 @@ use anyhow::Context;
 use onecopy_machine::options::Kernel;
 use onecopy_machine::Config;
 use onecopy_machine::Disk;
-use onecopy_store::Store;
 
 use super::attach;
+use super::Places;
 use crate::boot;
 use crate::boot::End;
 use crate::cli::BootArgs;
@@ -21,15 +21,15 @@ use crate::segments::Attachment;
 /// What every guest's kernel is told: where its console is, and to end after a panic.
 const PARAMETERS: &str = "console=ttyS0 panic=-1";
 
-pub(super) fn run(args: &BootArgs, store: &Store) -> anyhow::Result<End> {
-    let attachment = attach::attach(&args.segments, args.root_segment, store)?;
+pub(super) fn run(args: &BootArgs, places: &Places) -> anyhow::Result<End> {
+    let attachment = attach::attach(&args.segments, args.root_segment, &places.store)?;
     for path in [Some(&args.kernel), args.initrd.as_ref()]
         .into_iter()
         .flatten()
     {
         std::fs::File::open(path).with_context(|| format!("Cannot open {}", path.display()))?;
     }
-    let qemu = emulator::find(args.qemu.as_deref())?;
+    let qemu = emulator::find(args.qemu.as_deref(), &places.confinement)?;
     let accel = emulator::choose(args.accel, &qemu);
     let config = Config {
         name: args.name.clone(),

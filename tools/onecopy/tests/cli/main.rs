@@ -12,6 +12,7 @@
 
 mod boot;
 mod compatibility;
+mod confined;
 mod defsys;
 mod doctor;
 mod emulator;

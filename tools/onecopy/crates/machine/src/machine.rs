@@ -9,13 +9,13 @@ mod talk;
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 use std::time::Instant;
 
 use tempfile::TempDir;
 
 use self::connect::accept;
+use self::connect::explain;
 use self::connect::listen;
 use self::connect::start_failure;
 pub use self::state::state_uri;
@@ -99,14 +99,15 @@ impl Machine {
             console: &paths[0],
             qmp: &paths[1],
         };
-        let mut command = Command::new(config.qemu.path());
+        let mut command = config.qemu.command();
         command.args(config.arguments(sockets));
         let mut process = Process::start(command)
             .map_err(Error::io(format!("start {}", config.qemu.path().display())))?;
 
         let interrupt = &config.interrupt;
         let doing = "connecting its console";
-        let stream = accept(&console_socket, &mut process, interrupt, doing)?;
+        let stream = accept(&console_socket, &mut process, interrupt, doing)
+            .map_err(|error| explain(error, &config.qemu))?;
         let console = Console::attach(stream, log, tee).map_err(Error::io("read the console"))?;
         let doing = "connecting its monitor";
         let stream = accept(&qmp_socket, &mut process, interrupt, doing)?;

@@ -18,6 +18,7 @@ use std::time::Instant;
 use onecopy_format::saved_kernel;
 use onecopy_format::segment_space::Name;
 use onecopy_machine::qmp::commands;
+use onecopy_machine::Confinement;
 use onecopy_machine::Interrupt;
 use onecopy_machine::Machine;
 use onecopy_machine::Ram;
@@ -66,6 +67,8 @@ pub struct RunningOptions {
     pub name: Name,
     /// The emulator; `None` searches it on `PATH`.
     pub qemu: Option<PathBuf>,
+    /// What the emulator may do on the host.
+    pub confinement: Confinement,
     /// How long the guest may take until it asks to be saved.
     pub timeout: Duration,
     /// What ends the save before the generation is published.
@@ -281,7 +284,7 @@ fn save_stopped(
 
 /// Starts the machine that the guest moves into.
 fn machine(options: &RunningOptions, manifest: &Manifest, draft: &Path) -> Result<Machine> {
-    let qemu = assume_qemu(options.qemu.as_deref(), manifest);
+    let qemu = assume_qemu(options.qemu.as_deref(), manifest).confined(&options.confinement);
     let accel = choose_accel(None, manifest, &qemu)?;
     let mut config = hardware::config(
         qemu,
