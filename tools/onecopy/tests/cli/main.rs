@@ -26,6 +26,7 @@ mod nic;
 mod partition;
 mod partition_refused;
 mod partition_table;
+mod planted;
 mod query;
 mod running;
 mod saved;

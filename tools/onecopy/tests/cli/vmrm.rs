@@ -291,7 +291,7 @@ fn who_may_not_look_at_the_guests_is_told() {
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{ran:?}");
     eqnice!(
         ran.stderr,
-        "onecopy: Cannot read DIR/run/guests: Permission denied (os error 13)\n"
+        "onecopy: Cannot open DIR/run/guests: Permission denied (os error 13)\n"
     );
     mode(&dir.path("run"), 0o555);
     let ran = run("--json");

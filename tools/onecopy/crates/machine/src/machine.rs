@@ -8,6 +8,9 @@ mod state;
 mod talk;
 
 use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 use std::time::Instant;
@@ -61,6 +64,13 @@ pub struct Machine {
     _directory: TempDir,
 }
 
+/// Creates or empties the file of a console, which may say secrets: a new one is for its owner only.
+fn create_log(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(path)
+}
+
 impl Machine {
     /// Starts QEMU and waits until its monitor answers. The guest runs, unless the configuration
     /// asks for a paused one.
@@ -87,7 +97,7 @@ impl Machine {
             .console_log
             .clone()
             .unwrap_or_else(|| directory.path().join("console.log"));
-        let log = File::create(&console_log)
+        let log = create_log(&console_log)
             .map_err(Error::io(format!("create {}", console_log.display())))?;
         let paths = [
             directory.path().join("console"),
@@ -135,7 +145,7 @@ impl Machine {
     }
 
     /// Returns where the console's output is being written.
-    pub fn console_log(&self) -> &std::path::Path {
+    pub fn console_log(&self) -> &Path {
         &self.console_log
     }
 

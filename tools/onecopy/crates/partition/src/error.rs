@@ -5,7 +5,6 @@
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use onecopy_format::segment_space::Name;
 use onecopy_store::listed;
@@ -43,14 +42,9 @@ pub enum Error {
         /// Why it failed.
         source: io::Error,
     },
-    /// The table is held by another process.
-    #[error("{} is locked by another process for more than {} s", .path.display(), .waited.as_secs())]
-    Locked {
-        /// The directory.
-        path: PathBuf,
-        /// How long it was waited for.
-        waited: Duration,
-    },
+    /// A file cannot be used, or is held by another process.
+    #[error(transparent)]
+    Directory(#[from] onecopy_directory::Error),
     /// Guests cannot be listed.
     #[error(transparent)]
     System(#[from] onecopy_system::Error),
@@ -62,9 +56,6 @@ pub enum Error {
         /// What is wrong with it.
         source: FormError,
     },
-    /// There is a link where a file or a directory must be.
-    #[error("{} is a symbolic link, which is not followed; put the file itself there", .0.display())]
-    Link(PathBuf),
     /// The table says that there is a file, and there is none.
     #[error("{} is missing: the resources of partition {partition}; bring it back, or define them anew with --replace", .path.display())]
     NoResources {
@@ -143,7 +134,8 @@ impl Error {
     /// Returns what kind of failure it is.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Io { .. } | Self::Locked { .. } | Self::System(_) => Kind::Failed,
+            Self::Directory(error) if error.is_damage() => Kind::Damaged,
+            Self::Io { .. } | Self::Directory(_) | Self::System(_) => Kind::Failed,
             Self::Unknown { .. } => Kind::Unknown,
             Self::Exists(_)
             | Self::OtherKernel { .. }
@@ -152,7 +144,7 @@ impl Error {
             | Self::Removed(_) => Kind::State,
             Self::Shortage { .. } => Kind::Shortage,
             Self::Invalid { .. } => Kind::Failed,
-            Self::Damaged { .. } | Self::Link(_) | Self::NoResources { .. } => Kind::Damaged,
+            Self::Damaged { .. } | Self::NoResources { .. } => Kind::Damaged,
         }
     }
 }

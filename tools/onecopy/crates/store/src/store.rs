@@ -8,6 +8,7 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
+use onecopy_directory::Directory;
 use onecopy_format::segment_space::Name;
 
 use crate::error::Error;
@@ -16,6 +17,9 @@ use crate::publish;
 use crate::publish::Form;
 use crate::space::Space;
 use crate::Result;
+
+/// Name of the directory of all segment spaces, in the store.
+const SEGMENTS: &str = "segments";
 
 /// A store of segment spaces.
 #[derive(Debug, Clone)]
@@ -54,7 +58,11 @@ impl Store {
         let directory = self.space_directory(name);
         let link = directory.join(publish::CURRENT);
         match fs::read_link(&link) {
-            Ok(target) => Space::open(&directory.join(target)),
+            // Anything but the name of a generation could lead out of the store.
+            Ok(target) => match Form::Segment.generation_of(&target) {
+                Some(generation) => self.generation(name, generation),
+                None => Err(Error::Target { link, target }),
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NotFound {
                 name,
                 root: self.root.clone(),
@@ -79,11 +87,12 @@ impl Store {
     ///
     /// When it does not exist or is invalid.
     pub fn generation(&self, name: Name, generation: u64) -> Result<Space> {
-        Space::open(
-            &self
-                .space_directory(name)
-                .join(Form::Segment.file_name(generation)),
-        )
+        let file = Form::Segment.file_name(generation);
+        if let Some(directory) = self.look(name)? {
+            // A link is an error.
+            directory.file(&file)?;
+        }
+        Space::open(&self.space_directory(name).join(file))
     }
 
     /// Removes what killed processes have left behind, and returns the number of files.
@@ -109,13 +118,24 @@ impl Store {
 
     /// Returns the directory of a segment space, created if need be.
     pub(crate) fn create_space_directory(&self, name: Name) -> Result<PathBuf> {
-        let directory = self.space_directory(name);
-        fs::create_dir_all(&directory).map_err(Error::io("create", &directory))?;
-        Ok(directory)
+        let segments = Directory::create(&self.root)?.create_child(SEGMENTS)?;
+        segments.create_child(name.as_str())?;
+        Ok(self.space_directory(name))
+    }
+
+    /// Opens the directory of a segment space, to which no link below the store leads.
+    fn look(&self, name: Name) -> Result<Option<Directory>> {
+        let Some(root) = Directory::open(&self.root)? else {
+            return Ok(None);
+        };
+        let Some(segments) = root.child(SEGMENTS)? else {
+            return Ok(None);
+        };
+        Ok(segments.child(name.as_str())?)
     }
 
     fn segments(&self) -> PathBuf {
-        self.root.join("segments")
+        self.root.join(SEGMENTS)
     }
 
     fn space_directory(&self, name: Name) -> PathBuf {

@@ -39,6 +39,9 @@ pub enum Error {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] onecopy_store::Error),
+    /// A directory cannot be used.
+    #[error(transparent)]
+    Directory(#[from] onecopy_directory::Error),
     /// QEMU cannot be used.
     #[error(transparent)]
     Qemu(#[from] QemuError),

@@ -102,8 +102,7 @@ pub fn save(options: &SaveOptions, systems: &Systems) -> Result<Generation> {
         Some(definition) => definition.ranges_for(&kernel.layout)?,
         None => ranges::divide(&kernel.layout, options.memory_bytes, options.kernel_bytes)?,
     };
-    let directory = systems.directory(options.name);
-    fs::create_dir_all(&directory).map_err(Error::io("create", &directory))?;
+    let directory = systems.create(options.name)?;
     // Makes room: drafts of killed processes, and generations that nobody uses any more.
     systems.remove_unused(options.name)?;
 

@@ -14,6 +14,7 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use onecopy_directory::Directory;
 use onecopy_format::segment_space::Name;
 use onecopy_store::names_in;
 use onecopy_store::Form;
@@ -25,6 +26,9 @@ pub use self::removal::Purged;
 pub(crate) use self::skeleton::use_up;
 use crate::error::Error;
 use crate::Result;
+
+/// Name of the directory of all saved systems, in the store.
+const SYSTEMS: &str = "systems";
 
 /// Name of the file with the state of the devices.
 pub(crate) const STATE: &str = "state";
@@ -83,7 +87,7 @@ impl Systems {
     ///
     /// When a directory cannot be read. A store that does not exist is empty.
     pub fn names(&self) -> Result<Vec<Name>> {
-        let directory = self.root.join("systems");
+        let directory = self.root.join(SYSTEMS);
         let entries = match fs::read_dir(&directory) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -140,7 +144,31 @@ impl Systems {
     ///
     /// When it does not exist or its manifest is damaged.
     pub fn generation(&self, name: Name, generation: u64) -> Result<Generation> {
-        Generation::open(&self.generation_directory(name, generation))
+        let path = self.generation_directory(name, generation);
+        let found = match self.look(name)? {
+            Some(directory) => directory.child(&Form::System.file_name(generation))?,
+            None => None,
+        };
+        let missing = || Error::io("open", &path)(io::ErrorKind::NotFound.into());
+        Generation::open(found.ok_or_else(missing)?)
+    }
+
+    /// Opens the directory of a name, to which no link below the store leads.
+    pub(crate) fn look(&self, name: Name) -> Result<Option<Directory>> {
+        let Some(root) = Directory::open(&self.root)? else {
+            return Ok(None);
+        };
+        let Some(systems) = root.child(SYSTEMS)? else {
+            return Ok(None);
+        };
+        Ok(systems.child(name.as_str())?)
+    }
+
+    /// Creates the directory of a name if need be, and returns its path.
+    pub(crate) fn create(&self, name: Name) -> Result<PathBuf> {
+        let systems = Directory::create(&self.root)?.create_child(SYSTEMS)?;
+        systems.create_child(name.as_str())?;
+        Ok(self.directory(name))
     }
 
     /// Takes the current generation into use: it stays for as long as the value lives.
@@ -177,12 +205,12 @@ impl Systems {
         Ok(Error::NotFound {
             name,
             root: self.root.clone(),
-            existing: names_in(&self.root.join("systems"))?,
+            existing: names_in(&self.root.join(SYSTEMS))?,
         })
     }
 
     pub(crate) fn directory(&self, name: Name) -> PathBuf {
-        self.root.join("systems").join(name.as_str())
+        self.root.join(SYSTEMS).join(name.as_str())
     }
 
     fn generation_directory(&self, name: Name, generation: u64) -> PathBuf {

@@ -105,8 +105,7 @@ pub fn save_running(
     if let Some(skeleton) = &skeleton {
         skeleton.check_guest(&record.guest, source.manifest())?;
     }
-    let directory = systems.directory(options.name);
-    fs::create_dir_all(&directory).map_err(Error::io("create", &directory))?;
+    let directory = systems.create(options.name)?;
     systems.remove_unused(options.name)?;
 
     let draft = Scratch::create(&directory)?;

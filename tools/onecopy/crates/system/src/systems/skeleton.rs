@@ -9,7 +9,6 @@ use std::fs;
 use std::fs::File;
 use std::fs::Permissions;
 use std::io;
-use std::io::Read;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -22,7 +21,6 @@ use onecopy_store::Publisher;
 use super::Systems;
 use crate::definition::Definition;
 use crate::definition::DefinitionError;
-use crate::definition::MAX_BYTES;
 use crate::error::Error;
 use crate::Result;
 
@@ -40,12 +38,11 @@ impl Systems {
     ///
     /// When it cannot be written; the skeleton is then as it was.
     pub fn define(&self, definition: &Definition) -> Result<PathBuf> {
-        let directory = self.directory(definition.name);
-        let path = directory.join(FILE);
+        let path = self.skeleton(definition.name);
         let text = definition
             .to_text()
             .map_err(|source| damaged(&path, source))?;
-        fs::create_dir_all(&directory).map_err(Error::io("create", &directory))?;
+        let directory = self.create(definition.name)?;
         let _right = Publisher::lock(&directory, Form::System)?;
         replace(&directory, &path, &text).map_err(Error::io("write", &path))?;
         Ok(path)
@@ -58,23 +55,13 @@ impl Systems {
     /// When it cannot be read, or is not understood.
     pub fn definition(&self, name: Name) -> Result<Option<Definition>> {
         let path = self.skeleton(name);
-        let read = || -> io::Result<String> {
-            let mut text = String::new();
-            File::open(&path)?
-                .take(MAX_BYTES)
-                .read_to_string(&mut text)?;
-            Ok(text)
+        let text = match self.look(name)? {
+            Some(directory) => directory.read(FILE)?,
+            None => None,
         };
-        match read() {
-            Ok(text) => {
-                let definition = Definition::parse(&text, name);
-                definition
-                    .map(Some)
-                    .map_err(|source| damaged(&path, source))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io("read", &path)(error)),
-        }
+        let parse = |text: String| Definition::parse(&text, name);
+        let definition = text.map(parse).transpose();
+        definition.map_err(|source| damaged(&path, source))
     }
 
     /// Reads the skeleton of a name to save it. It stays until that is done; a save that is running
