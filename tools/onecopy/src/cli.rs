@@ -20,6 +20,7 @@ use onecopy_format::segment_space::Name;
 use onecopy_format::segment_space::SegmentType;
 use onecopy_machine::accel::Choice;
 use onecopy_machine::options::Sandbox;
+use onecopy_store::Group;
 
 pub(crate) use self::defsys::DefsysArgs;
 pub(crate) use self::doctor::DoctorArgs;
@@ -168,6 +169,11 @@ pub(crate) struct SavesegArgs {
     #[arg(long = "type", value_name = "TYPE", default_value = "SR", value_parser = parse_type)]
     pub(crate) kind: SegmentType,
 
+    /// Trust group of the segment space: only guests of this group can attach it, and share its pages.
+    /// It is decided by the first save; default if nothing is said
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) group: Option<Group>,
+
     /// Give all files in images of directories to root
     #[arg(long)]
     pub(crate) all_root: bool,
@@ -246,6 +252,10 @@ pub(crate) struct BootArgs {
     /// Mount this segment as the root file system
     #[arg(long, value_name = "NAME")]
     pub(crate) root_segment: Option<Name>,
+
+    /// Trust group of the guest, which must be that of all segments
+    #[arg(long, value_name = "GROUP", default_value_t)]
+    pub(crate) group: Group,
 
     /// Attach a disk: qcow2 if the name ends so, else raw
     #[arg(long = "disk", value_name = "FILE")]

@@ -22,7 +22,12 @@ use crate::segments::Attachment;
 const PARAMETERS: &str = "console=ttyS0 panic=-1";
 
 pub(super) fn run(args: &BootArgs, places: &Places) -> anyhow::Result<End> {
-    let attachment = attach::attach(&args.segments, args.root_segment, &places.store)?;
+    let attachment = attach::attach(
+        &args.segments,
+        args.root_segment,
+        &args.group,
+        &places.store,
+    )?;
     for path in [Some(&args.kernel), args.initrd.as_ref()]
         .into_iter()
         .flatten()

@@ -12,6 +12,7 @@ use onecopy_machine::accel::Choice;
 use onecopy_machine::Interrupt;
 use onecopy_machine::SegmentDevice;
 use onecopy_machine::Tee;
+use onecopy_store::Group;
 use onecopy_system::ipl;
 use onecopy_system::Guest;
 use onecopy_system::IplOptions;
@@ -118,9 +119,11 @@ fn plan(args: &IplArgs, places: &Places, interrupt: &Interrupt) -> anyhow::Resul
 }
 
 fn of_arguments(name: Name, args: &ResourceArgs, places: &Places) -> anyhow::Result<Plan> {
-    let (parm, segments) = attached(args.parm.as_deref(), &args.segments, places)?;
+    let group = group_of(args.group.as_ref(), &args.segments, name, places)?;
+    let (parm, segments) = attached(args.parm.as_deref(), &args.segments, group.as_ref(), places)?;
     Ok(Plan {
         options: IplOptions {
+            group,
             memory_bytes: args.memory,
             cpus: args.cpus,
             segments,
@@ -139,16 +142,33 @@ fn of_arguments(name: Name, args: &ResourceArgs, places: &Places) -> anyhow::Res
     })
 }
 
-/// Finds segments, and names them in the parm.
+/// Returns the trust group that the system must have: what is asked for, or what it has now if segments
+/// are chosen for it.
+pub(super) fn group_of(
+    wanted: Option<&Group>,
+    segments: &[Wanted],
+    name: Name,
+    places: &Places,
+) -> anyhow::Result<Option<Group>> {
+    if wanted.is_some() || segments.is_empty() {
+        return Ok(wanted.cloned());
+    }
+    let generation = places.systems.acquire(name)?;
+    Ok(Some(generation.manifest().group.clone()))
+}
+
+/// Finds segments of this trust group, and names them in the parm.
 pub(super) fn attached(
     parm: Option<&str>,
     wanted: &[Wanted],
+    group: Option<&Group>,
     places: &Places,
 ) -> anyhow::Result<(Option<String>, Vec<SegmentDevice>)> {
     if wanted.is_empty() {
         return Ok((parm.map(str::to_owned), Vec::new()));
     }
-    let attachment = attach::attach(wanted, None, &places.store)?;
+    let group = group.cloned().unwrap_or_default();
+    let attachment = attach::attach(wanted, None, &group, &places.store)?;
     let parm = with_parameters(parm, &attachment.parameters);
     Ok((Some(parm), attachment.devices))
 }

@@ -29,6 +29,7 @@ pub(super) fn run(args: &SavesegArgs, store: &Store) -> anyhow::Result<Saved> {
             content,
         });
     }
+    store.assign_group(args.name, args.group.as_ref())?;
     let mut line = Line::new();
     let space = builder.save(store, &mut |progress| line.show(progress))?;
     Ok(Saved {

@@ -8,6 +8,7 @@ use std::iter;
 
 use onecopy_observe::GuestSample;
 use onecopy_observe::RangeSample;
+use onecopy_store::Group;
 use onecopy_system::guests::Record;
 use onecopy_system::GuestName;
 use onecopy_system::MacAddress;
@@ -48,6 +49,7 @@ pub(crate) struct GuestList {
 #[derive(Debug, Serialize)]
 pub(crate) struct ListedGuest {
     name: String,
+    group: String,
     partition: Option<String>,
     system: String,
     generation: u64,
@@ -120,11 +122,12 @@ impl GuestList {
         Ok(())
     }
 
-    /// There is a column for partitions if a guest runs in one.
+    /// There is a column for partitions if a guest runs in one, and for trust groups if one has one of its own.
     fn rows(&self) -> Vec<Vec<String>> {
         let title = [
             "GUEST",
             "PARTITION",
+            "GROUP",
             "SYSTEM",
             "GEN",
             "PID",
@@ -139,6 +142,15 @@ impl GuestList {
         let mut rows = vec![title.map(str::to_owned).to_vec()];
         for guest in &self.guests {
             rows.extend(guest.rows());
+        }
+        if self
+            .guests
+            .iter()
+            .all(|guest| guest.group == Group::default().as_str())
+        {
+            for row in &mut rows {
+                row.remove(2);
+            }
         }
         if self.guests.iter().all(|guest| guest.partition.is_none()) {
             for row in &mut rows {
@@ -159,6 +171,7 @@ impl ListedGuest {
         };
         Self {
             name: sample.name,
+            group: record.group.to_string(),
             partition: record.partition.as_ref().map(ToString::to_string),
             system: sample.system,
             generation: sample.generation,
@@ -177,6 +190,7 @@ impl ListedGuest {
         let left = vec![
             self.name.clone(),
             self.partition.clone().unwrap_or_default(),
+            self.group.clone(),
             self.system.clone(),
             self.generation.to_string(),
             self.pid.map(|pid| pid.to_string()).unwrap_or_default(),

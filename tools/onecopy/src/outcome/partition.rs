@@ -136,6 +136,7 @@ struct ListedResources {
     disks: Vec<Disk>,
     hostname: Option<String>,
     machine_id: Option<String>,
+    group: Option<String>,
     parm: Option<String>,
     other: BTreeMap<String, String>,
     small_pages: bool,
@@ -230,6 +231,7 @@ impl ListedResources {
             disks,
             hostname,
             machine_id,
+            group,
             parm,
             other,
             ..
@@ -242,6 +244,7 @@ impl ListedResources {
             disks,
             hostname,
             machine_id,
+            group,
             parm,
             other,
             small_pages: resources.small_pages,

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use onecopy_format::segment_space::Member;
 use onecopy_format::segment_space::Name;
+use onecopy_store::Group;
 use onecopy_store::MemberCheck;
 use onecopy_store::MemberState;
 use onecopy_store::Space;
@@ -33,6 +34,8 @@ pub(crate) struct Segments {
 pub(crate) struct ListedSpace {
     #[serde(serialize_with = "table::display")]
     name: Name,
+    #[serde(serialize_with = "table::display")]
+    group: Group,
     generation: u64,
     generations: Vec<u64>,
     size_bytes: u64,
@@ -124,9 +127,17 @@ impl Segments {
         if checked {
             title.push("CHECK");
         }
+        let grouped = self.spaces.iter().any(|space| !space.group.is_default());
+        if grouped {
+            title.push("GROUP");
+        }
         let mut rows = vec![title.into_iter().map(str::to_owned).collect()];
         for space in &self.spaces {
-            rows.extend(space.members.iter().map(|member| member.row(space.name)));
+            rows.extend(space.members.iter().map(|member| {
+                let mut row = member.row(space.name);
+                row.extend(grouped.then(|| space.group.to_string()));
+                row
+            }));
         }
         rows
     }
@@ -136,6 +147,7 @@ impl ListedSpace {
     pub(crate) fn new(
         space: &Space,
         generations: Vec<u64>,
+        group: Group,
         checks: Option<&[MemberCheck]>,
     ) -> Self {
         let state_of = |name| {
@@ -146,6 +158,7 @@ impl ListedSpace {
         };
         Self {
             name: space.name(),
+            group,
             generation: space.generation(),
             generations,
             size_bytes: space.size_bytes(),

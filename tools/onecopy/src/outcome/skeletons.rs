@@ -33,6 +33,7 @@ pub(crate) struct ListedSkeleton {
     kernel: Option<PathBuf>,
     memory_bytes: u64,
     ranges: Vec<ListedRange>,
+    group: Option<String>,
     restricted: bool,
     allow: Vec<String>,
 }
@@ -43,9 +44,11 @@ impl Defined {
         let ranges = notation::show(&definition.ranges);
         let memory = definition.memory_bytes() >> 20;
         let rstd = if definition.restricted { " RSTD" } else { "" };
+        let group = definition.group.as_ref();
+        let group = group.map_or_else(String::new, |group| format!(", trust group {group}"));
         writeln!(
             out,
-            "DEFSYS {} {ranges} MINSIZE={memory}M{rstd}",
+            "DEFSYS {} {ranges} MINSIZE={memory}M{rstd}{group}",
             definition.name
         )
     }
@@ -60,6 +63,7 @@ impl ListedSkeleton {
             defined_unix_seconds: definition.defined_unix_seconds,
             memory_bytes: definition.memory_bytes(),
             ranges: definition.ranges.iter().map(ListedRange::new).collect(),
+            group: definition.group.as_ref().map(ToString::to_string),
             restricted: definition.restricted,
             allow: definition.allow.iter().map(ToString::to_string).collect(),
             kernel: definition.kernel,
@@ -77,6 +81,7 @@ impl ListedSkeleton {
             saved_unix_seconds: None,
             pages: ListedRange::show(&self.ranges),
             allow: self.allow.join(","),
+            group: self.group.clone(),
             check: None,
         }
     }

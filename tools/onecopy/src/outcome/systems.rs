@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use onecopy_format::segment_space::Name;
+use onecopy_store::Group;
 use onecopy_system::manifest::Machine;
 use onecopy_system::manifest::Manifest;
 use onecopy_system::ranges::notation;
@@ -53,6 +54,8 @@ pub(crate) struct SystemList {
 pub(crate) struct ListedSystem {
     #[serde(serialize_with = "table::display")]
     name: Name,
+    #[serde(serialize_with = "table::display")]
+    group: Group,
     generation: u64,
     class: char,
     users: Vec<String>,
@@ -96,9 +99,13 @@ impl SavedSystem {
     pub(super) fn render(&self, out: &mut dyn Write) -> io::Result<()> {
         let manifest = &self.manifest;
         let class = if manifest.restricted { ", class R" } else { "" };
+        let group = match &manifest.group {
+            group if group.is_default() => String::new(),
+            group => format!(", trust group {group}"),
+        };
         writeln!(
             out,
-            "{} generation {}{class}: {}, {}, {}",
+            "{} generation {}{class}{group}: {}, {}, {}",
             manifest.name,
             manifest.generation,
             size::show(manifest.machine.memory_bytes),
@@ -210,6 +217,7 @@ impl ListedSystem {
         let ranges = manifest.ranges.iter().map(ListedRange::new);
         Self {
             name: manifest.name,
+            group: manifest.group.clone(),
             generation: manifest.generation,
             class: class.letter(),
             users,
@@ -242,6 +250,7 @@ impl ListedSystem {
             saved_unix_seconds: Some(self.saved_unix_seconds),
             pages: ListedRange::show(&self.ranges),
             allow: self.allow.join(","),
+            group: (!self.group.is_default()).then(|| self.group.to_string()),
             check: self.check(),
         }
     }

@@ -17,6 +17,7 @@ mod defsys;
 mod doctor;
 mod emulator;
 mod full_disk;
+mod group;
 mod guest;
 mod init;
 mod ipl;

@@ -7,6 +7,7 @@
 //! ```text
 //! ROOT/segments/NAME/1.seg, 2.seg ...   the generations of a segment space, read-only
 //! ROOT/segments/NAME/current            symbolic link to the generation that new guests get
+//! ROOT/segments/NAME/group              its trust group, if that is not the usual one
 //! ROOT/segments/NAME/.lock              held while a generation is published
 //! ```
 //!
@@ -26,6 +27,7 @@ mod digest;
 mod draft;
 mod erofs;
 mod error;
+mod group;
 mod lock;
 mod progress;
 mod publish;
@@ -42,6 +44,8 @@ pub use self::erofs::Mkfs;
 pub use self::erofs::MkfsError;
 pub use self::error::listed;
 pub use self::error::Error;
+pub use self::group::Group;
+pub use self::group::GroupError;
 pub use self::lock::Lock;
 pub use self::progress::Progress;
 pub use self::progress::Stage;

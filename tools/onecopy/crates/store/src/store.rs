@@ -124,7 +124,7 @@ impl Store {
     }
 
     /// Opens the directory of a segment space, to which no link below the store leads.
-    fn look(&self, name: Name) -> Result<Option<Directory>> {
+    pub(crate) fn look(&self, name: Name) -> Result<Option<Directory>> {
         let Some(root) = Directory::open(&self.root)? else {
             return Ok(None);
         };

@@ -27,6 +27,7 @@ use onecopy_machine::Qemu;
 use onecopy_machine::Ram;
 use onecopy_machine::SegmentDevice;
 use onecopy_machine::Tee;
+use onecopy_store::Group;
 
 use self::compatibility::assume_qemu;
 use self::compatibility::check_machine;
@@ -66,6 +67,8 @@ pub struct IplOptions {
     pub guest: Option<GuestName>,
     /// The partition that the guest is to run in, where no other guest runs.
     pub partition: Option<GuestName>,
+    /// The trust group that the system must be of, which is that of the segment spaces.
+    pub group: Option<Group>,
     /// The emulator; `None` searches it on `PATH`.
     pub qemu: Option<PathBuf>,
     /// What the emulator may do on the host.
@@ -101,6 +104,7 @@ impl IplOptions {
             name,
             guest: None,
             partition: None,
+            group: None,
             qemu: None,
             confinement: Confinement::default(),
             accel: None,
@@ -141,6 +145,7 @@ pub fn check(options: &IplOptions, systems: &Systems) -> Result<Generation> {
     let generation = systems.acquire(options.name)?;
     let manifest = generation.manifest();
     restriction::admit(options.guest.as_ref(), manifest)?;
+    restriction::admit_group(options.group.as_ref(), manifest)?;
     let nics = Nic::draw(&options.nics).map_err(Error::Random)?;
     Extra::new(&manifest.machine, options, &nics)?;
     told(options, &nics)
@@ -167,6 +172,7 @@ pub fn ipl(
     let generation = systems.acquire(options.name)?;
     let manifest = generation.manifest();
     restriction::admit(options.guest.as_ref(), manifest)?;
+    restriction::admit_group(options.group.as_ref(), manifest)?;
     let nics = Nic::draw(&options.nics).map_err(Error::Random)?;
     let extra = Extra::new(&manifest.machine, options, &nics)?;
     let options = &told(options, &nics);
@@ -180,6 +186,7 @@ pub fn ipl(
             .memory_bytes
             .unwrap_or(manifest.machine.memory_bytes),
         cpus: options.cpus,
+        group: manifest.group.clone(),
         partition: options.partition.clone(),
         mac_addresses: nics.iter().map(|nic| nic.mac).collect(),
         ..Record::new(

@@ -25,6 +25,7 @@ use onecopy_system::NicOptions;
 use onecopy_system::ResourceOptions;
 
 use crate::commands::ipl::attached;
+use crate::commands::ipl::group_of;
 use crate::commands::ipl::Plan;
 use crate::commands::Places;
 use crate::segments::Wanted;
@@ -114,12 +115,15 @@ fn options(
     // Both have been checked when the resources were read.
     let wanted: Vec<Wanted> = parse_all(&resources.segments)?;
     let nics: Vec<NicOptions> = parse_all(&resources.nics)?;
-    let (parm, segments) = attached(resources.parm.as_deref(), &wanted, places)?;
+    let group = resources.group.as_deref().map(str::parse).transpose()?;
+    let group = group_of(group.as_ref(), &wanted, kernel, places)?;
+    let (parm, segments) = attached(resources.parm.as_deref(), &wanted, group.as_ref(), places)?;
     let others = resources.other.clone().into_iter();
     let partition = (PARTITION_KEY.to_owned(), name.to_string());
     Ok(IplOptions {
         guest: Some(guest.unwrap_or(name.as_guest()).clone()),
         partition: Some(name.as_guest().clone()),
+        group,
         memory_bytes: Some(resources.memory_bytes()),
         cpus: resources.cpus.get(),
         segments,

@@ -37,7 +37,13 @@ fn examine(store: &Store, name: Name, verify: bool) -> anyhow::Result<ListedSpac
     let space = store.current(name)?;
     let generations = store.generations(name)?;
     let checks = if verify { Some(check(&space)?) } else { None };
-    Ok(ListedSpace::new(&space, generations, checks.as_deref()))
+    let group = store.group(name)?;
+    Ok(ListedSpace::new(
+        &space,
+        generations,
+        group,
+        checks.as_deref(),
+    ))
 }
 
 fn check(space: &Space) -> anyhow::Result<Vec<onecopy_store::MemberCheck>> {

@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(
             arguments(&config),
             "-nodefaults -no-user-config -no-reboot -display none -name guest=onecopy \
-             -machine q35 -accel kvm -cpu host -smp 1 -m size=536870912B \
+             -machine q35,mem-merge=off -accel kvm -cpu host -smp 1 -m size=536870912B \
              -chardev socket,id=console,path=/r/c,server=off \
              -chardev socket,id=qmp,path=/r/q,server=off \
              -serial chardev:console -mon chardev=qmp,mode=control"

@@ -170,7 +170,7 @@ fn limited(system: &Manifest, skeleton: Option<&Definition>) -> Manifest {
     if let Some(skeleton) = skeleton {
         manifest.restricted = skeleton.restricted;
         manifest.allow.clone_from(&skeleton.allow);
-        manifest.format = format_of(manifest.restricted, manifest.protect);
+        manifest.format = format_of(manifest.restricted, manifest.protect, &manifest.group);
     }
     manifest
 }
@@ -334,7 +334,7 @@ mod tests {
         let mut system = manifest();
         system.restricted = true;
         system.allow = vec!["old".parse().unwrap()];
-        system.format = format_of(true, false);
+        system.format = format_of(true, false, &system.group);
         assert_eq!(limited(&system, None), system);
         let mut skeleton = definition();
         let new = limited(&system, Some(&skeleton));
