@@ -94,6 +94,10 @@ pub(crate) struct Cli {
     )]
     pub(crate) sandbox: Sandbox,
 
+    /// User that QEMU runs as, when root starts it; by default onecopy if there is that user, or else root
+    #[arg(long, global = true, value_name = "NAME", env = "ONECOPY_QEMU_USER")]
+    pub(crate) qemu_user: Option<String>,
+
     /// Keep the guest that is started, for another process of this program
     #[arg(long, hide = true)]
     pub(crate) keeper: bool,

@@ -37,6 +37,7 @@ use crate::cli::Command;
 use crate::cli::PurgeCommand;
 use crate::cli::QueryCommand;
 use crate::cli::VmrmCommand;
+use crate::emulator;
 use crate::outcome::Outcome;
 use crate::FAILURE;
 use crate::NOT_UNDERSTOOD;
@@ -120,9 +121,7 @@ impl Places {
             systems: Systems::open(root),
             guests: Guests::open(&run),
             run,
-            confinement: Confinement {
-                sandbox: cli.sandbox,
-            },
+            confinement: emulator::confinement(cli.sandbox, cli.qemu_user.as_deref())?,
         })
     }
 

@@ -38,5 +38,6 @@ mod see;
 mod signals;
 mod skeleton;
 mod usage;
+mod user;
 mod util;
 mod vmrm;

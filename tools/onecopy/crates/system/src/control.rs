@@ -7,6 +7,7 @@ mod observation;
 pub(crate) mod tests;
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::path::PathBuf;
@@ -20,7 +21,9 @@ use onecopy_machine::qmp::commands;
 use onecopy_machine::state_uri;
 use onecopy_machine::Interrupt;
 use onecopy_machine::Ram;
+use onecopy_machine::User;
 use onecopy_store::Lock;
+use rustix::process::geteuid;
 
 use crate::error::Error;
 use crate::guests;
@@ -196,6 +199,26 @@ impl Running {
             "it has more than its template had: {}",
             plugged.join(", ")
         )))
+    }
+
+    /// Creates a file that the guest's QEMU can write to, if that has another user than we: he cannot create
+    /// one in a directory of ours.
+    pub(crate) fn prepare_file(&self, path: &Path) -> Result<()> {
+        let Some(qemu) = self.record.qemu else {
+            return Ok(());
+        };
+        let process = PathBuf::from(format!("/proc/{}", qemu.pid));
+        let examined = process.metadata();
+        let owner = examined.map_err(Error::io("examine", &process))?;
+        if owner.uid() == geteuid().as_raw() {
+            return Ok(());
+        }
+        let user = User {
+            name: owner.uid().to_string(),
+            uid: owner.uid(),
+            gid: owner.gid(),
+        };
+        user.create_lent(path).map_err(Error::io("create", path))
     }
 
     /// Copies guest-physical memory to a file.

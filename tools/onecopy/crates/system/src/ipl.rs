@@ -16,6 +16,7 @@ use std::time::Duration;
 use onecopy_format::resources::FW_CFG_FILE;
 use onecopy_format::segment_space::Name;
 use onecopy_machine::options::Accel;
+use onecopy_machine::options::Access;
 use onecopy_machine::options::FwCfg;
 use onecopy_machine::qmp::commands;
 use onecopy_machine::Config;
@@ -23,6 +24,7 @@ use onecopy_machine::Confinement;
 use onecopy_machine::Disk;
 use onecopy_machine::Interrupt;
 use onecopy_machine::Machine;
+use onecopy_machine::Needed;
 use onecopy_machine::Qemu;
 use onecopy_machine::Ram;
 use onecopy_machine::SegmentDevice;
@@ -178,6 +180,7 @@ pub fn ipl(
     let options = &told(options, &nics);
     let qemu = assume_qemu(options.qemu.as_deref(), manifest).confined(&options.confinement);
     let accel = choose_accel(options.accel, manifest, &qemu)?;
+    lend(options, &generation)?;
     generation.verify(&options.interrupt)?;
 
     let keeper = Process::ours().map_err(Error::io("examine", Path::new("/proc/self")))?;
@@ -226,6 +229,31 @@ pub fn ipl(
     guest.go(&extra)?;
     guest.wait_until_ready(options.timeout)?;
     Ok(guest)
+}
+
+/// Lets QEMU's user open what is plugged or loaded after its start, or says what he cannot open. Permissions
+/// change before the files are verified, which are known by the time of that.
+fn lend(options: &IplOptions, generation: &Generation) -> Result<()> {
+    let confinement = &options.confinement;
+    if confinement.user.is_none() {
+        return Ok(());
+    }
+    let mut needed = Vec::new();
+    for file in &generation.manifest().files {
+        let path = generation.path().join(&file.name);
+        confinement.lend(&path, false)?;
+        needed.push(Needed { path, write: false });
+    }
+    for segment in &options.segments {
+        let (path, write) = (segment.path.clone(), segment.access == Access::Shared);
+        confinement.lend(&path, write)?;
+        needed.push(Needed { path, write });
+    }
+    needed.extend(options.disks.iter().map(|disk| Needed {
+        path: disk.path.clone(),
+        write: !disk.read_only,
+    }));
+    Ok(confinement.check(&needed)?)
 }
 
 impl Guest {

@@ -239,6 +239,7 @@ fn gate_state(
     draft: &Path,
 ) -> Result<Option<saved_kernel::Gate>> {
     let path = draft.join(GATE);
+    running.prepare_file(&path)?;
     running.copy_memory(manifest.kernel.gate, saved_kernel::GATE_BYTES as u64, &path)?;
     let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
     fs::remove_file(&path).map_err(Error::io("remove", &path))?;
@@ -259,7 +260,9 @@ fn save_stopped(
     }
     reserve(&manifest.ranges, draft)?;
     let memory = draft.join(MEMORY);
+    running.prepare_file(&memory)?;
     running.save_state(&memory, MEMORY_TIMEOUT, &options.interrupt)?;
+    options.confinement.lend(&memory, false)?;
     let mut machine = machine(options, manifest, draft)?;
     check_machine(&mut machine, manifest)?;
     machine.load_state(&memory, Ram::All, MEMORY_TIMEOUT)?;
