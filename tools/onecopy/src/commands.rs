@@ -23,6 +23,7 @@ use std::path::absolute;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use onecopy_machine::options::Sandbox;
 use onecopy_machine::Confinement;
 use onecopy_observe::Collector;
 use onecopy_observe::ANSWER_TIMEOUT;
@@ -50,7 +51,8 @@ struct Places {
     partitions: Partitions,
     guests: Guests,
     run: PathBuf,
-    confinement: Confinement,
+    sandbox: Sandbox,
+    qemu_user: Option<String>,
 }
 
 /// Carries out the command.
@@ -93,7 +95,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Boot(args) => Outcome::Booted(boot::run(args, &places)?),
         Command::Top(args) => Outcome::Seen(top::run(args, places.collector())?),
         Command::Report(args) => Outcome::Reported(report::run(args, places.collector())?),
-        Command::Doctor(args) => Outcome::Examined(doctor::run(args, &places, &cli.run_dir)),
+        Command::Doctor(args) => Outcome::Examined(doctor::run(args, &places, &cli.run_dir)?),
         Command::Metrics(args) => Outcome::Measured(metrics::run(args, places.collector())?),
     })
 }
@@ -121,8 +123,14 @@ impl Places {
             systems: Systems::open(root),
             guests: Guests::open(&run),
             run,
-            confinement: emulator::confinement(cli.sandbox, cli.qemu_user.as_deref())?,
+            sandbox: cli.sandbox,
+            qemu_user: cli.qemu_user.clone(),
         })
+    }
+
+    /// Returns what QEMU may do; verbs that start none do not ask.
+    fn confinement(&self) -> anyhow::Result<Confinement> {
+        emulator::confinement(self.sandbox, self.qemu_user.as_deref())
     }
 
     /// Returns what takes samples of all this.

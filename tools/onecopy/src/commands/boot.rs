@@ -34,7 +34,7 @@ pub(super) fn run(args: &BootArgs, places: &Places) -> anyhow::Result<End> {
     {
         std::fs::File::open(path).with_context(|| format!("Cannot open {}", path.display()))?;
     }
-    let qemu = emulator::find(args.qemu.as_deref(), &places.confinement)?;
+    let qemu = emulator::find(args.qemu.as_deref(), &places.confinement()?)?;
     let accel = emulator::choose(args.accel, &qemu);
     let config = Config {
         name: args.name.clone(),

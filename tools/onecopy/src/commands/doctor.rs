@@ -13,12 +13,12 @@ use crate::cli::DoctorArgs;
 use crate::outcome::Examined;
 use crate::outcome::Remains;
 
-pub(super) fn run(args: &DoctorArgs, places: &Places, run: &Path) -> Examined {
+pub(super) fn run(args: &DoctorArgs, places: &Places, run: &Path) -> anyhow::Result<Examined> {
     let facts = Facts::probe(&doctor::Places {
         store: places.systems.root().to_owned(),
         run: run.to_owned(),
         qemu: args.qemu.clone(),
-        confinement: places.confinement.clone(),
+        confinement: places.confinement()?,
     });
     let (store, systems, guests) = (&places.store, &places.systems, &places.guests);
     let (leftovers, failed) = Leftover::find(store, systems, guests);
@@ -26,10 +26,10 @@ pub(super) fn run(args: &DoctorArgs, places: &Places, run: &Path) -> Examined {
         let result = args.clean.then(|| leftover.clean(systems, guests));
         Remains::new(leftover, result)
     };
-    Examined {
+    Ok(Examined {
         findings: doctor::judge(&facts),
         leftovers: leftovers.iter().map(clean).collect(),
         failed,
         json: args.json,
-    }
+    })
 }

@@ -111,7 +111,7 @@ fn plan(args: &IplArgs, places: &Places, interrupt: &Interrupt) -> anyhow::Resul
             },
             timeout: args.timeout,
             interrupt: interrupt.clone(),
-            confinement: places.confinement.clone(),
+            confinement: places.confinement()?,
             ..options
         },
         small_pages,

@@ -26,7 +26,7 @@ pub(super) fn run(args: &SavesysArgs, places: &Places) -> anyhow::Result<SavedSy
             let options = RunningOptions {
                 name: args.name,
                 qemu: args.qemu.clone(),
-                confinement: places.confinement.clone(),
+                confinement: places.confinement()?,
                 timeout: args.timeout,
                 interrupt: boot::watch_signals()?,
             };
@@ -47,7 +47,7 @@ fn save_template(args: &SavesysArgs, places: &Places) -> anyhow::Result<Generati
     }
     let definition = systems.take_definition(args.name)?;
     let plan = Plan::new(args.name, &args.layout.wishes(), definition)?;
-    let qemu = emulator::find(args.qemu.as_deref(), &places.confinement)?;
+    let qemu = emulator::find(args.qemu.as_deref(), &places.confinement()?)?;
     let accel = emulator::choose(args.accel, &qemu);
     let options = SaveOptions {
         name: args.name,

@@ -37,6 +37,7 @@ mod second;
 mod see;
 mod signals;
 mod skeleton;
+mod together;
 mod usage;
 mod user;
 mod util;

@@ -146,6 +146,8 @@ fn what_the_user_cannot_open_is_refused_before_anything_starts() {
         ran.stderr,
         "onecopy: There is no user no-such-user for QEMU\n"
     );
+    // Who starts no QEMU need not know him.
+    dir.ok(&["query", "seg", "--qemu-user", "no-such-user"]);
 }
 
 /// Asks the QEMU of a guest to open a file.
@@ -333,20 +335,16 @@ fn a_qemu_of_another_user_gets_the_open_kvm() {
     let dir = Dir::new();
     open(&dir);
     let path = kernel(&dir, Action::Hang);
-    let boot = ["boot", "--kernel", path.to_str().unwrap(), "--accel", "kvm"];
-    let child = spawn(&mut dir.command(&[&boot[..], &options].concat()));
-    let mut pids = Vec::new();
-    wait_until("QEMU filters", || {
-        pids = emulators(&path);
-        pids.iter()
-            .any(|pid| status(*pid, "Seccomp").as_deref() == Some("2"))
-    });
-    runs_as_nobody(pids[0]);
-    let files = fs::read_dir(format!("/proc/{}/fd", pids[0]))
-        .unwrap()
-        .flatten();
-    let mut files = files.filter_map(|file| fs::read_link(file.path()).ok());
-    assert!(files.any(|file| file == Path::new("/dev/kvm")));
-    let ran = interrupt(child, Signal::TERM);
-    assert!(ran.stderr.contains("signal 15"), "{ran:?}");
+    let file = path.to_str().unwrap();
+    let boot = ["boot", "--kernel", file, "--accel", "kvm", "--timeout", "2"];
+    let ran = dir.run(&[&boot[..], &options].concat());
+    // Whether a guest runs on this KVM is another question. The user alone could not open it.
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    for refused in [
+        "Could not access KVM",
+        "failed to initialize kvm",
+        "Permission denied",
+    ] {
+        assert!(!ran.stderr.contains(refused), "{ran:?}");
+    }
 }

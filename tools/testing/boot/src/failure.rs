@@ -69,9 +69,11 @@ fn lost_by_machine(error: &MachineError, starting: bool) -> Option<Lost> {
         MachineError::Qmp { report, .. }
         | MachineError::State { report, .. }
         | MachineError::Timeout { report, .. } => (report, false),
-        MachineError::Ended { .. }
+        MachineError::Access { .. }
+        | MachineError::Ended { .. }
         | MachineError::Interrupted(_)
         | MachineError::Io { .. }
+        | MachineError::NoSandbox { .. }
         | MachineError::Path { .. } => return None,
     };
     Evidence::of_report(report, overdue).verdict()

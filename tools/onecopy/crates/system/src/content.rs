@@ -7,6 +7,7 @@ use std::fs::Permissions;
 use std::io;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -35,6 +36,8 @@ pub(crate) fn reserve(path: &Path, size_bytes: u64) -> io::Result<File> {
         .read(true)
         .write(true)
         .create_new(true)
+        // Memory of processes comes here, and what it is to be is decided when it is sealed.
+        .mode(0o600)
         .open(path)?;
     file.set_len(size_bytes)?;
     match fallocate(&file, FallocateFlags::empty(), 0, size_bytes) {
@@ -167,6 +170,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a");
         let file = reserve(&path, 8 << 20).unwrap();
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
         for at in [0, 3 << 20, (8 << 20) - 1] {
             file.write_all_at(b"x", at).unwrap();
         }

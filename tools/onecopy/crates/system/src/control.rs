@@ -201,24 +201,39 @@ impl Running {
         )))
     }
 
+    /// Lets the guest's QEMU open a file of ours that is plugged later, see [`User::lend`].
+    ///
+    /// # Errors
+    ///
+    /// When its process has gone, or the permissions cannot be changed.
+    pub fn lend(&self, path: &Path, write: bool) -> Result<()> {
+        match self.other_user()? {
+            Some(user) => user.lend(path, write).map_err(Error::io("lend", path)),
+            None => Ok(()),
+        }
+    }
+
     /// Creates a file that the guest's QEMU can write to, if that has another user than we: he cannot create
     /// one in a directory of ours.
     pub(crate) fn prepare_file(&self, path: &Path) -> Result<()> {
+        match self.other_user()? {
+            Some(user) => user.create_lent(path).map_err(Error::io("create", path)),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the user of the guest's QEMU if that is not our own.
+    fn other_user(&self) -> Result<Option<User>> {
         let Some(qemu) = self.record.qemu else {
-            return Ok(());
+            return Ok(None);
         };
         let process = PathBuf::from(format!("/proc/{}", qemu.pid));
-        let examined = process.metadata();
-        let owner = examined.map_err(Error::io("examine", &process))?;
-        if owner.uid() == geteuid().as_raw() {
-            return Ok(());
-        }
-        let user = User {
+        let owner = process.metadata().map_err(Error::io("examine", &process))?;
+        Ok((owner.uid() != geteuid().as_raw()).then(|| User {
             name: owner.uid().to_string(),
             uid: owner.uid(),
             gid: owner.gid(),
-        };
-        user.create_lent(path).map_err(Error::io("create", path))
+        }))
     }
 
     /// Copies guest-physical memory to a file.

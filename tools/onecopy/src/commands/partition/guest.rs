@@ -99,7 +99,7 @@ pub(super) fn check(
 ) -> anyhow::Result<Generation> {
     let options = IplOptions {
         interrupt: interrupt.clone(),
-        confinement: places.confinement.clone(),
+        confinement: places.confinement()?,
         ..options(name, kernel, resources, guest, places)?
     };
     Ok(onecopy_system::check(&options, &places.systems)?)

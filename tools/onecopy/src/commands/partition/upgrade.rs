@@ -10,7 +10,6 @@ use onecopy_partition::Upgrade;
 use onecopy_system::guests::Record;
 use onecopy_system::Logoff;
 use onecopy_system::Running;
-use rustix::process::geteuid;
 
 use super::examine;
 use super::guest;
@@ -176,14 +175,9 @@ fn start(
     let mut arguments: Vec<OsString> = Vec::new();
     arguments.extend(["--root".into(), places.partitions.root().into()]);
     arguments.extend(["--run-dir".into(), places.run.clone().into()]);
-    arguments.extend([
-        "--sandbox".into(),
-        places.confinement.sandbox.to_string().into(),
-    ]);
-    if let Some(user) = &places.confinement.user {
-        arguments.extend(["--qemu-user".into(), user.name.clone().into()]);
-    } else if geteuid().is_root() {
-        arguments.extend(["--qemu-user".into(), "root".into()]);
+    arguments.extend(["--sandbox".into(), places.sandbox.to_string().into()]);
+    if let Some(user) = &places.qemu_user {
+        arguments.extend(["--qemu-user".into(), user.clone().into()]);
     }
     arguments.push("ipl".into());
     for (option, value) in [
