@@ -3,19 +3,23 @@
 //! The benchmark of the resource manager.
 //!
 //! - [`decide`]: how long a decision takes for a thousand guests.
-//! - [`squeeze`]: guests below one cgroup use more memory than it may have, one after the other. It
-//!   runs in an inner host ([`host`]), so that it hurts nobody, needs no rights here, and does not
-//!   depend on the cgroups that there are.
+//! - [`squeeze`]: guests below one cgroup use more memory than it may have, one after the other. Who
+//!   may not make a [`group`] here does that in an inner host ([`host`]), which needs no rights.
 
 mod decide;
+mod group;
 mod host;
 pub(crate) mod squeeze;
 
 use anyhow::ensure;
 use anyhow::Context;
 use anyhow::Result;
+use onecopy_boot::balloon;
+use onecopy_boot::saved::SavedSystem;
 use onecopy_boot::Host as GuestHost;
+use onecopy_boot::Kernel;
 
+use self::group::Group;
 use self::squeeze::Ended;
 use crate::command::Options;
 use crate::host::commit;
@@ -35,12 +39,20 @@ const NOBODY: &str = "no manager";
 /// # Errors
 ///
 /// When something could not be measured, or, with `check`, a figure misses its bar.
-pub(crate) fn run(options: &Options, check: bool) -> Result<()> {
+pub(crate) fn run(options: &Options, check: bool, inner: bool) -> Result<()> {
     let kernel = paths::kernel(options)?;
     let output = paths::output(options)?;
     let host = GuestHost::find(options.accel)?;
     let decisions = decide::measure()?;
-    let squeezes = host::run(&host, &kernel, &output)?;
+    let group = Group::create(squeeze::LIMIT_MIB << 20);
+    let squeezes = match group {
+        Ok(group) if !inner => here(&host, &kernel, group)?,
+        Ok(_) => host::run(&host, &kernel, &output)?,
+        Err(reason) => {
+            println!("squeeze: in an inner host, since {reason:#}");
+            host::run(&host, &kernel, &output)?
+        }
+    };
     let report = Report {
         bench: "vmrm",
         commit: commit(),
@@ -56,6 +68,16 @@ pub(crate) fn run(options: &Options, check: bool) -> Result<()> {
         squeeze::LIMIT_MIB
     );
     report.publish(&output, &remark, check)
+}
+
+/// Squeezes guests of this host below a group.
+fn here(host: &GuestHost, kernel: &Kernel, group: Group) -> Result<Vec<Ended>> {
+    let directory = tempfile::Builder::new()
+        .prefix("onecopy-squeeze-")
+        .tempdir()?;
+    let modules = [balloon::CMM.to_owned()];
+    let saved = SavedSystem::save(directory.path(), host, kernel, &modules, false)?;
+    squeeze::all(&saved, kernel, group, directory.path())
 }
 
 fn figures(decisions: &[f64], squeezes: &[Ended]) -> Result<Vec<Figure>> {
