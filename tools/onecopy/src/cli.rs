@@ -5,6 +5,7 @@
 mod defsys;
 mod disk;
 mod doctor;
+mod generate;
 mod partition;
 mod resources;
 mod see;
@@ -22,8 +23,8 @@ use onecopy_machine::accel::Choice;
 
 pub(crate) use self::defsys::DefsysArgs;
 pub(crate) use self::doctor::DoctorArgs;
+pub(crate) use self::generate::SchemaArgs;
 pub(crate) use self::partition::DefineArgs;
-pub(crate) use self::partition::ListArgs;
 pub(crate) use self::partition::PartitionCommand;
 pub(crate) use self::partition::ReiplArgs;
 pub(crate) use self::partition::RemoveArgs;
@@ -39,7 +40,7 @@ pub(crate) use self::system::IplArgs;
 pub(crate) use self::system::LogoffArgs;
 pub(crate) use self::system::PurgeCommand;
 pub(crate) use self::system::PurgeNssArgs;
-pub(crate) use self::system::QueryGuestsArgs;
+use self::system::QueryGuestsArgs;
 pub(crate) use self::system::QueryNssArgs;
 pub(crate) use self::system::SavesysArgs;
 pub(crate) use self::vmrm::VmrmCheckArgs;
@@ -48,6 +49,7 @@ pub(crate) use self::vmrm::VmrmRunArgs;
 pub(crate) use self::vmrm::VmrmSimulateArgs;
 use crate::segments::Wanted;
 use crate::size;
+use crate::status;
 
 /// Where segment spaces and saved systems are kept unless something else is said.
 const DEFAULT_ROOT: &str = "/var/lib/onecopy";
@@ -60,10 +62,7 @@ const DEFAULT_RUN: &str = "/run/onecopy";
 #[command(
     name = "onecopy",
     version,
-    after_help = "\
-Exit status: 0 done; 1 failed; 2 the command line or a configuration was not understood. Of the verb
-partition, and of ipl in one, also: 3 there is nothing of the name; 4 its state does not allow it;
-5 the host does not give so much; 6 a file is damaged.
+    after_help = status::help() + "
 
 Examples:
   onecopy saveseg USR --from-dir /srv/trees/usr
@@ -81,6 +80,10 @@ pub(crate) struct Cli {
     /// Directory of the running guests
     #[arg(long, global = true, env = "ONECOPY_RUN", default_value = DEFAULT_RUN)]
     pub(crate) run_dir: PathBuf,
+
+    /// Print the outcome as JSON, and a failure too; the verb schema says what is in it
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
 
     /// Keep the guest that is started, for another process of this program
     #[arg(long, hide = true)]
@@ -119,6 +122,7 @@ pub(crate) enum Command {
     Report(ReportArgs),
     Metrics(MetricsArgs),
     Doctor(DoctorArgs),
+    Schema(SchemaArgs),
 }
 
 /// Save a segment space as a new generation.
@@ -188,13 +192,9 @@ pub(crate) struct QuerySegArgs {
     /// Only this segment space
     pub(crate) name: Option<Name>,
 
-    /// Compute the digest of every member again; a wrong one makes the exit status 1
+    /// Compute the digest of every member again; a wrong one makes the exit status 6
     #[arg(long)]
     pub(crate) verify: bool,
-
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// Start a guest in the foreground.

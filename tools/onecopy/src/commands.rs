@@ -16,6 +16,7 @@ mod query;
 mod report;
 mod saveseg;
 mod savesys;
+mod schema;
 mod top;
 mod vmrm;
 
@@ -29,16 +30,14 @@ use onecopy_partition::Partitions;
 use onecopy_store::Store;
 use onecopy_system::Guests;
 use onecopy_system::Systems;
-use onecopy_vmrm::config::ConfigError;
 
 use crate::cli::Cli;
 use crate::cli::Command;
 use crate::cli::PurgeCommand;
 use crate::cli::QueryCommand;
 use crate::cli::VmrmCommand;
+use crate::outcome::Ended;
 use crate::outcome::Outcome;
-use crate::FAILURE;
-use crate::NOT_UNDERSTOOD;
 
 /// Where everything is.
 #[derive(Debug)]
@@ -67,7 +66,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
             Outcome::SavedSystem(Box::new(savesys::run(args, systems, guests)?))
         }
         Command::Ipl(args) if cli.keeper => ipl::keep(args, &places)?,
-        Command::Ipl(args) => ipl::run(args, &places)?,
+        Command::Ipl(args) => ipl::run(args, &places, cli.json)?,
         Command::Console(args) => Outcome::Left(console::run(args, guests)?),
         Command::Logoff(args) => Outcome::LoggedOff(logoff::run(args, guests)?),
         Command::Partition(command) => partition::run(command, &places)?,
@@ -77,35 +76,27 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Query(QueryCommand::Nss(args)) => {
             Outcome::Systems(query::systems::run(args, systems, guests)?)
         }
-        Command::Query(QueryCommand::Guests(args)) => {
-            Outcome::Guests(query::guests::run(args, places.collector(), guests)?)
+        Command::Query(QueryCommand::Guests(_)) => {
+            Outcome::Guests(query::guests::run(places.collector(), guests)?)
         }
         Command::Purge(PurgeCommand::Nss(args)) => Outcome::Purged(purge::run(args, systems)?),
-        Command::Vmrm(VmrmCommand::Run(args)) => Outcome::Managed(vmrm::run(args, run)?),
+        Command::Vmrm(VmrmCommand::Run(args)) => Outcome::Managed(vmrm::run(args, run, cli.json)?),
         Command::Vmrm(VmrmCommand::Simulate(args)) => {
-            vmrm::simulate(args)?;
+            vmrm::simulate(args, cli.json)?;
             Outcome::Simulated
         }
         Command::Vmrm(VmrmCommand::Check(args)) => {
             Outcome::Checked(vmrm::check::run(args, guests)?)
         }
-        Command::Boot(args) => Outcome::Booted(boot::run(args, store)?),
-        Command::Top(args) => Outcome::Seen(top::run(args, places.collector())?),
+        Command::Boot(args) => Outcome::Booted(Ended::new(&boot::run(args, store, cli.json)?)),
+        Command::Top(args) => Outcome::Seen(top::run(args, places.collector(), cli.json)?),
         Command::Report(args) => Outcome::Reported(report::run(args, places.collector())?),
         Command::Doctor(args) => Outcome::Examined(doctor::run(args, &places, &cli.run_dir)),
-        Command::Metrics(args) => Outcome::Measured(metrics::run(args, places.collector())?),
+        Command::Schema(args) => Outcome::Text(schema::run(args)?),
+        Command::Metrics(args) => {
+            Outcome::Measured(metrics::run(args, places.collector(), cli.json)?)
+        }
     })
-}
-
-/// Returns the exit status of a command that has failed. The verbs about partitions say what kind of
-/// failure it is.
-pub(crate) fn exit_status(cli: &Cli, error: &anyhow::Error) -> u8 {
-    match &cli.command {
-        Command::Partition(_) => partition::exit_status(error),
-        Command::Ipl(args) if args.partition.is_some() => partition::exit_status(error),
-        _ if error.is::<ConfigError>() => NOT_UNDERSTOOD,
-        _ => FAILURE,
-    }
 }
 
 impl Places {

@@ -19,12 +19,16 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use onecopy_format::segment_space::Name;
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use crate::boot::End;
+use crate::failure::Failure;
+use crate::json;
 use crate::keeper::Started;
 use crate::size;
-use crate::FAILURE;
+use crate::status::Status;
 
+pub(crate) use self::boot::Ended;
 pub(crate) use self::doctor::Examined;
 pub(crate) use self::doctor::Remains;
 pub(crate) use self::guests::GuestList;
@@ -97,7 +101,7 @@ pub(crate) enum Outcome {
     /// `partition remove`
     RemovedPartition(Removed),
     /// `boot`, and `ipl` in the foreground
-    Booted(End),
+    Booted(Ended),
     /// `top`
     Seen(Seen),
     /// `report`
@@ -106,38 +110,91 @@ pub(crate) enum Outcome {
     Measured(Measured),
     /// `doctor`
     Examined(Examined),
+    /// `schema`: text that is printed as it is
+    Text(String),
 }
 
 /// A segment space that was saved.
-#[derive(Debug)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Saved {
+    /// Name of the segment space.
+    #[serde(serialize_with = "table::display")]
+    #[schemars(with = "String")]
     pub(crate) name: Name,
+    /// The generation that was saved.
     pub(crate) generation: u64,
+    /// How many members it has.
     pub(crate) members: usize,
+    /// The size of the file.
     pub(crate) size_bytes: u64,
+    /// The file.
     pub(crate) path: PathBuf,
 }
 
+/// There is no schema for what was typed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is no verb that prints JSON; onecopy schema lists those that do")]
+pub(crate) struct NoSchema(pub(crate) String);
+
 impl Outcome {
-    /// Returns the exit status: 0 if everything that was asked for is as it should be.
-    pub(crate) fn exit_status(&self) -> u8 {
-        let is_success = match self {
-            Self::Partitions(list) => return list.exit_status(),
-            Self::Segments(segments) => segments.is_sound(),
-            Self::Systems(list) => list.is_sound(),
-            Self::Managed(managed) => managed.is_complete,
-            Self::Booted(end) => boot::is_success(end),
-            Self::Examined(examined) => examined.is_sound(),
-            _ => true,
+    /// Returns the exit status: that everything is as it should be, or what is not.
+    pub(crate) fn status(&self) -> Status {
+        let (is_sound, otherwise) = match self {
+            Self::Partitions(list) => (list.is_sound(), Status::Damaged),
+            Self::Segments(segments) => (segments.is_sound(), Status::Damaged),
+            Self::Systems(list) => (list.is_sound(), Status::Damaged),
+            Self::Managed(managed) => (managed.is_complete, Status::Failed),
+            Self::Booted(end) => (end.is_success(), Status::Failed),
+            Self::Examined(examined) => (examined.is_sound(), Status::Failed),
+            _ => return Status::Done,
         };
-        if is_success {
-            0
+        if is_sound {
+            Status::Done
         } else {
-            FAILURE
+            otherwise
         }
     }
 
-    /// Shows the outcome: results on `out`, complaints on `err`.
+    /// Shows the outcome as JSON: all of it is in one object.
+    pub(crate) fn render_json(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Self::Saved(saved) => json::write(out, saved),
+            Self::Segments(segments) => json::write(out, segments),
+            Self::Defined(defined) => json::write(out, &**defined),
+            Self::SavedSystem(saved) => json::write(out, &**saved),
+            Self::Systems(list) => json::write(out, list),
+            Self::Purged(purged) => json::write(out, purged),
+            Self::Started(started) => json::write(out, started),
+            Self::Guests(list) => json::write(out, list),
+            Self::LoggedOff(ended) => json::write(out, ended),
+            Self::Checked(checked) => json::write(out, checked),
+            Self::ChangedPartition(changed) => json::write(out, &**changed),
+            Self::Partition(shown) => json::write(out, &**shown),
+            Self::Partitions(list) => json::write(out, list),
+            Self::RemovedPartition(removed) => json::write(out, removed),
+            Self::Booted(end) => json::write(out, end),
+            Self::Seen(Seen::Json(sample)) => json::write(out, sample),
+            Self::Reported(reported) => json::write(out, reported),
+            Self::Measured(Measured::Json(sample)) => json::write(out, sample),
+            Self::Examined(examined) => json::write(out, examined),
+            Self::Managed(managed) if !managed.is_complete => Failure {
+                error: vmrm::INCOMPLETE.to_owned(),
+                causes: Vec::new(),
+                exit_status: self.status().code(),
+            }
+            .render(err, true),
+            // What there is to say was said line by line, or is no JSON.
+            Self::Managed(_)
+            | Self::Simulated
+            | Self::Kept
+            | Self::Left(_)
+            | Self::Seen(_)
+            | Self::Measured(_)
+            | Self::Text(_) => self.render(out, err),
+        }
+    }
+
+    /// Shows the outcome in words: results on `out`, complaints on `err`.
     pub(crate) fn render(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
         match self {
             Self::Saved(saved) => saved.render(out),
@@ -157,11 +214,12 @@ impl Outcome {
             Self::Partition(shown) => shown.render(out, err),
             Self::Partitions(list) => list.render(out, err),
             Self::RemovedPartition(removed) => removed.render(out),
-            Self::Booted(end) => boot::render(end, err),
+            Self::Booted(end) => end.render(err),
             Self::Seen(seen) => seen.render(out),
             Self::Reported(reported) => reported.render(out),
             Self::Measured(measured) => measured.render(out),
             Self::Examined(examined) => examined.render(out, err),
+            Self::Text(text) => write!(out, "{text}"),
         }
     }
 }

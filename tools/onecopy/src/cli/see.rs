@@ -27,13 +27,9 @@ pub(crate) struct TopArgs {
     #[arg(long, value_name = "SECS", default_value = "1", value_parser = parse_interval)]
     pub(crate) interval: Duration,
 
-    /// Show one sample as text, and end
-    #[arg(long)]
+    /// Show one sample as text, or as JSON, and end
+    #[arg(long, required_if_eq("json", "true"))]
     pub(crate) once: bool,
-
-    /// Print that sample as JSON
-    #[arg(long, requires = "once")]
-    pub(crate) json: bool,
 
     /// Add each sample to this file, one line of JSON each; see the verb report
     #[arg(long, value_name = "FILE")]
@@ -59,12 +55,8 @@ Examples:
   onecopy metrics --json")]
 pub(crate) struct MetricsArgs {
     /// Replace this file in one step instead of printing
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
     pub(crate) textfile: Option<PathBuf>,
-
-    /// Print what the metrics are made of as JSON
-    #[arg(long, conflicts_with = "textfile")]
-    pub(crate) json: bool,
 }
 
 /// Write a report with plots.
@@ -89,10 +81,6 @@ pub(crate) struct ReportArgs {
     /// What guests were told: lines of JSON with time, guest and bytes; may be given several times
     #[arg(long, value_name = "FILE")]
     pub(crate) shrinks: Vec<PathBuf>,
-
-    /// Print as JSON what the report holds
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 fn parse_interval(text: &str) -> Result<Duration, String> {

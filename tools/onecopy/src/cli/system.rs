@@ -190,13 +190,9 @@ pub(crate) struct QueryNssArgs {
     /// Only this saved system
     pub(crate) name: Option<Name>,
 
-    /// Compute the digest of every file again; a wrong one makes the exit status 1
+    /// Compute the digest of every file again; a wrong one makes the exit status 6
     #[arg(long)]
     pub(crate) verify: bool,
-
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// Show the guests that were started from saved systems.
@@ -209,11 +205,7 @@ pub(crate) struct QueryNssArgs {
 Examples:
   onecopy query guests
   onecopy query guests --json")]
-pub(crate) struct QueryGuestsArgs {
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
+pub(crate) struct QueryGuestsArgs {}
 
 pub(super) fn parse_seconds(text: &str) -> Result<Duration, String> {
     match text.parse() {

@@ -17,11 +17,12 @@ use crate::boot::End;
 use crate::cli::BootArgs;
 use crate::emulator;
 use crate::segments::Attachment;
+use crate::terminal;
 
 /// What every guest's kernel is told: where its console is, and to end after a panic.
 const PARAMETERS: &str = "console=ttyS0 panic=-1";
 
-pub(super) fn run(args: &BootArgs, store: &Store) -> anyhow::Result<End> {
+pub(super) fn run(args: &BootArgs, store: &Store, json: bool) -> anyhow::Result<End> {
     let attachment = attach::attach(&args.segments, args.root_segment, store)?;
     for path in [Some(&args.kernel), args.initrd.as_ref()]
         .into_iter()
@@ -45,7 +46,8 @@ pub(super) fn run(args: &BootArgs, store: &Store) -> anyhow::Result<End> {
         console_log: args.console_log.clone(),
         ..Config::new(qemu, accel)
     };
-    boot::run(&config, args.timeout.map(Duration::from_secs))
+    let tee = terminal::console_output(json);
+    boot::run(&config, tee, args.timeout.map(Duration::from_secs))
 }
 
 /// What the user appends comes last, so that it wins.

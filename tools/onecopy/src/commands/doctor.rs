@@ -29,6 +29,5 @@ pub(super) fn run(args: &DoctorArgs, places: &Places, run: &Path) -> Examined {
         findings: doctor::judge(&facts),
         leftovers: leftovers.iter().map(clean).collect(),
         failed,
-        json: args.json,
     }
 }

@@ -26,6 +26,7 @@ use crate::boot::End;
 use crate::cli::IplArgs;
 use crate::cli::ResourceArgs;
 use crate::keeper;
+use crate::outcome::Ended;
 use crate::outcome::Outcome;
 use crate::segments::Wanted;
 use crate::terminal;
@@ -40,14 +41,16 @@ pub(super) struct Plan {
 }
 
 /// Starts a guest, and lets another process keep it unless it is to be in the foreground.
-pub(super) fn run(args: &IplArgs, places: &Places) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &IplArgs, places: &Places, json: bool) -> anyhow::Result<Outcome> {
     let interrupt = boot::watch_signals()?;
     if let Some(partition) = &args.partition {
         // What is wrong is known before there is another process.
         partition::guest::check_start(partition, args.guest.as_ref(), places, &interrupt)?;
     }
     if args.foreground {
-        return Ok(Outcome::Booted(foreground(args, places, &interrupt)?));
+        return Ok(Outcome::Booted(Ended::new(&foreground(
+            args, places, &interrupt, json,
+        )?)));
     }
     Ok(Outcome::Started(keeper::start(args.timeout, &interrupt)?))
 }
@@ -60,8 +63,13 @@ pub(super) fn keep(args: &IplArgs, places: &Places) -> anyhow::Result<Outcome> {
     Ok(Outcome::Kept)
 }
 
-fn foreground(args: &IplArgs, places: &Places, interrupt: &Interrupt) -> anyhow::Result<End> {
-    let tee = Box::new(std::io::stdout());
+fn foreground(
+    args: &IplArgs,
+    places: &Places,
+    interrupt: &Interrupt,
+    json: bool,
+) -> anyhow::Result<End> {
+    let tee = terminal::console_output(json);
     let mut guest = start(args, places, Some(tee), interrupt)?;
     let _keyboard = Keyboard::take(CtrlC::Ours)?;
     terminal::forward_input(guest.machine().console().clone())?;

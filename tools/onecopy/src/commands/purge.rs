@@ -8,8 +8,5 @@ use crate::cli::PurgeNssArgs;
 use crate::outcome::PurgedSystem;
 
 pub(super) fn run(args: &PurgeNssArgs, systems: &Systems) -> anyhow::Result<PurgedSystem> {
-    Ok(PurgedSystem {
-        name: args.name,
-        purged: systems.purge(args.name)?,
-    })
+    Ok(PurgedSystem::new(args.name, systems.purge(args.name)?))
 }

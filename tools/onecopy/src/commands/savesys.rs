@@ -37,10 +37,7 @@ pub(super) fn run(
         }
         None => save_template(args, systems)?,
     };
-    Ok(SavedSystem {
-        manifest: generation.manifest().clone(),
-        path: generation.path().to_owned(),
-    })
+    Ok(SavedSystem::new(&generation, systems.class(&generation)?))
 }
 
 fn save_template(args: &SavesysArgs, systems: &Systems) -> anyhow::Result<Generation> {

@@ -8,25 +8,30 @@ use std::io::Write;
 use onecopy_observe::doctor::Finding;
 use onecopy_observe::doctor::Leftover;
 use onecopy_observe::doctor::Severity;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Everything that was examined.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Examined {
+    /// What was looked at.
     pub(crate) findings: Vec<Finding>,
+    /// What a crash has left.
     pub(crate) leftovers: Vec<Remains>,
     /// What could not be looked at.
     pub(crate) failed: Vec<String>,
-    #[serde(skip)]
-    pub(crate) json: bool,
 }
 
 /// What a crash has left, and what became of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Remains {
+    /// A word for programs that read this, always the same.
     id: &'static str,
+    /// What is left.
     what: String,
+    /// Whether it was removed.
     removed: bool,
+    /// Why it could not be removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -53,10 +58,6 @@ impl Examined {
     }
 
     pub(super) fn render(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
-        if self.json {
-            serde_json::to_writer_pretty(&mut *out, self)?;
-            return writeln!(out);
-        }
         for finding in &self.findings {
             let word = match finding.severity {
                 Severity::Ok => "ok",

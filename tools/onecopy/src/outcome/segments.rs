@@ -11,54 +11,72 @@ use onecopy_format::segment_space::Name;
 use onecopy_store::MemberCheck;
 use onecopy_store::MemberState;
 use onecopy_store::Space;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::table;
 use super::table::utc;
-use super::table::write_list;
+use super::table::write_table;
 use crate::size;
 
 /// Everything that `query seg` has found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub(crate) struct Segments {
+    /// Segment spaces that can be used.
     #[serde(rename = "segment_spaces")]
     pub(crate) spaces: Vec<ListedSpace>,
+    /// Those that cannot.
     pub(crate) invalid: Vec<InvalidSpace>,
-    #[serde(skip)]
-    json: bool,
 }
 
 /// A valid segment space.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ListedSpace {
+    /// Name of the segment space.
     #[serde(serialize_with = "table::display")]
+    #[schemars(with = "String")]
     name: Name,
+    /// What new guests get.
     generation: u64,
+    /// All that there are.
     generations: Vec<u64>,
+    /// Size of the file.
     size_bytes: u64,
+    /// The file.
     path: PathBuf,
+    /// Its members, by offset.
     members: Vec<ListedMember>,
 }
 
 /// A member of a valid segment space.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ListedMember {
+    /// Name of the member.
     #[serde(serialize_with = "table::display")]
+    #[schemars(with = "String")]
     name: Name,
+    /// Type: SR, ER, SC, SW or EW, or one without saved content.
     #[serde(rename = "type")]
     kind: String,
+    /// Where it begins in the file.
     offset_bytes: u64,
+    /// Its size.
     size_bytes: u64,
+    /// The generation of the segment space that it was saved with.
     generation: u64,
+    /// When it was saved, in seconds since 1970.
     saved_unix_seconds: u64,
+    /// Its digest when it was saved; nothing for types without saved content.
     sha256: Option<String>,
+    /// Whether a guest can map it in place, in pages of 2 MiB.
     dax: bool,
+    /// With --verify: what was found.
     #[serde(skip_serializing_if = "Option::is_none")]
     check: Option<Check>,
 }
 
 /// What the check of a member has found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Check {
     Intact,
@@ -68,29 +86,24 @@ enum Check {
 }
 
 /// A segment space that cannot be used.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct InvalidSpace {
+    /// Name of the segment space.
     #[serde(serialize_with = "table::display")]
+    #[schemars(with = "String")]
     pub(crate) name: Name,
+    /// Why it cannot be used.
     pub(crate) error: String,
 }
 
 impl Segments {
-    pub(crate) fn new(json: bool) -> Self {
-        Self {
-            spaces: Vec::new(),
-            invalid: Vec::new(),
-            json,
-        }
-    }
-
     /// Whether nothing is invalid and no check failed.
     pub(super) fn is_sound(&self) -> bool {
         self.invalid.is_empty() && self.corrupt().next().is_none()
     }
 
     pub(super) fn render(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
-        write_list(out, self, self.json, &self.rows())?;
+        write_table(out, &self.rows())?;
         for invalid in &self.invalid {
             writeln!(err, "onecopy: {}", invalid.error)?;
         }

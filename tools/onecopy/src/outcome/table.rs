@@ -8,11 +8,10 @@ use std::io::Write;
 use std::time::Duration;
 use std::time::UNIX_EPOCH;
 
-use serde::Serialize;
 use serde::Serializer;
 
 /// Writes a table whose columns are as wide as their widest entry.
-fn write_table(out: &mut dyn Write, rows: &[Vec<String>]) -> io::Result<()> {
+pub(super) fn write_table(out: &mut dyn Write, rows: &[Vec<String>]) -> io::Result<()> {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| {
         rows.iter()
@@ -31,26 +30,6 @@ fn write_table(out: &mut dyn Write, rows: &[Vec<String>]) -> io::Result<()> {
         writeln!(out, "{}", cells.join("  ").trim_end())?;
     }
     Ok(())
-}
-
-/// Writes a list as JSON, or as the table that `rows` are.
-pub(super) fn write_list(
-    out: &mut dyn Write,
-    list: &impl Serialize,
-    json: bool,
-    rows: &[Vec<String>],
-) -> io::Result<()> {
-    if json {
-        write_json(out, list)
-    } else {
-        write_table(out, rows)
-    }
-}
-
-/// Writes JSON, with an end of its last line.
-pub(super) fn write_json(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, value)?;
-    writeln!(out)
 }
 
 /// Writes a time as `2026-01-31T12:00:00Z`.

@@ -12,6 +12,7 @@
 
 mod boot;
 mod compatibility;
+mod contract;
 mod defsys;
 mod doctor;
 mod emulator;
@@ -30,6 +31,7 @@ mod running;
 mod saved;
 mod saveseg;
 mod savesys;
+mod schema;
 mod second;
 mod see;
 mod signals;

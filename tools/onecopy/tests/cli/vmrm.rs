@@ -21,6 +21,7 @@ use serde_json::json;
 use serde_json::Value;
 
 use crate::saved::Host;
+use crate::schema::conforming;
 use crate::util::eqnice;
 use crate::util::wait_until;
 use crate::util::Dir;
@@ -230,7 +231,7 @@ fn damaged_traces_are_refused_with_their_place() {
     ] {
         dir.file("trace", text);
         let ran = dir.run(&["vmrm", "simulate", "trace"]);
-        assert_eq!(ran.code, Some(1));
+        assert_eq!(ran.code, Some(6));
         let expected = format!("onecopy: Cannot replay trace: {expected}");
         assert!(ran.stderr.starts_with(&expected), "{ran:?}");
     }
@@ -288,18 +289,17 @@ fn who_may_not_look_at_the_guests_is_told() {
         dir.finish(&mut command)
     };
     let ran = run("--dry-run");
-    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{ran:?}");
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(7), ""), "{ran:?}");
     eqnice!(
         ran.stderr,
         "onecopy: Cannot read DIR/run/guests: Permission denied (os error 13)\n"
     );
     mode(&dir.path("run"), 0o555);
     let ran = run("--json");
-    assert_eq!(ran.code, Some(1));
-    eqnice!(
-        ran.stderr,
-        "onecopy: Cannot lock DIR/run/.vmrm.lock: Permission denied (os error 13)\n"
-    );
+    assert_eq!(ran.code, Some(7));
+    let failure = conforming("error", &ran.stderr);
+    assert_eq!(failure["error"], "Cannot lock DIR/run/.vmrm.lock");
+    assert_eq!(failure["causes"][0], "Permission denied (os error 13)");
     mode(&guests, 0o700);
 }
 
@@ -358,7 +358,7 @@ fn a_service_reports_reads_its_configuration_again_and_ends_in_order() {
     service.wait_for("WATCHDOG=1");
 
     let ran = dir.run(&[&["vmrm", "run", "--once"][..], &CONFIG].concat());
-    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.code, Some(4));
     eqnice!(
         ran.stderr,
         "onecopy: Another vmrm manages the guests of DIR/run\n"

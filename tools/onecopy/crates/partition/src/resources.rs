@@ -7,6 +7,7 @@ use std::num::NonZeroU32;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::de::Error;
 use serde::Deserialize;
 use serde::Deserializer;
@@ -84,7 +85,7 @@ pub struct Resources {
 }
 
 /// A disk of a partition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Disk {
     /// The image: qcow2 if its name ends so, else raw.

@@ -13,6 +13,7 @@ use onecopy_format::segment_space::Name;
 
 use crate::erofs::LayoutError;
 use crate::erofs::MkfsError;
+use crate::kind::Kind;
 
 /// A failure of a store operation.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +94,18 @@ impl Error {
             doing,
             path,
             source,
+        }
+    }
+
+    /// Returns what kind of failure it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Io { source, .. } => source.into(),
+            Self::NotFound { .. } => Kind::Unknown,
+            Self::Format { .. } => Kind::Damaged,
+            Self::Locked { .. } => Kind::State,
+            Self::Mkfs { source, .. } if source.is_full() => Kind::Shortage,
+            _ => Kind::Failed,
         }
     }
 }

@@ -13,6 +13,7 @@ use onecopy_machine::Interrupted;
 use onecopy_machine::QemuError;
 use onecopy_machine::Report;
 use onecopy_store::listed;
+use onecopy_store::Kind;
 
 use crate::definition::DefinitionError;
 use crate::guests::GuestName;
@@ -280,6 +281,27 @@ impl Error {
             doing,
             path,
             source,
+        }
+    }
+
+    /// Returns what kind of failure it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Io { source, .. } => source.into(),
+            Self::Store(error) => error.kind(),
+            Self::NotFound { .. } | Self::NoGuest { .. } => Kind::Unknown,
+            Self::NotSaved(_)
+            | Self::NoBalloon(_)
+            | Self::Unfit { .. }
+            | Self::Contradiction { .. }
+            | Self::OtherGuest { .. }
+            | Self::NotSavable { .. }
+            | Self::Mismatch { .. }
+            | Self::GuestExists(_)
+            | Self::PartitionRuns { .. } => Kind::State,
+            Self::Definition { .. } | Self::Manifest { .. } | Self::Corrupt { .. } => Kind::Damaged,
+            Self::Restricted { .. } => Kind::Denied,
+            _ => Kind::Failed,
         }
     }
 }

@@ -77,7 +77,6 @@ pub(super) fn run(args: &DefineArgs, places: &Places) -> anyhow::Result<Changed>
         asked_now: false,
         restarted: None,
         partition: examine::briefly(&defined, places)?,
-        json: args.json,
     })
 }
 

@@ -13,7 +13,7 @@ use crate::outcome::Segments;
 use crate::progress::Line;
 
 pub(in crate::commands) fn run(args: &QuerySegArgs, store: &Store) -> anyhow::Result<Segments> {
-    let mut segments = Segments::new(args.json);
+    let mut segments = Segments::default();
     if let Some(name) = args.name {
         // A segment space that was asked for by name and is missing or invalid is an error.
         segments.spaces.push(examine(store, name, args.verify)?);

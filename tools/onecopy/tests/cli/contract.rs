@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What each verb prints with `--json` conforms to its schema, and so does what it says when it fails.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use onecopy_machine::Qemu;
+use serde_json::json;
+use serde_json::Value;
+
+use crate::guest::kernel;
+use crate::guest::Action;
+use crate::partition_table;
+use crate::saved::Host;
+use crate::schema::conforming;
+use crate::schema::verbs;
+use crate::util::skip;
+use crate::util::Dir;
+use crate::util::Ran;
+
+/// Verbs whose JSON is checked by other tests of this file, or is an outcome of none.
+const LINES: [&str; 2] = ["vmrm run", "vmrm simulate"];
+
+/// Runs verbs in one directory, and remembers which.
+struct Contract<'a> {
+    dir: &'a Dir,
+    seen: BTreeSet<String>,
+}
+
+impl<'a> Contract<'a> {
+    fn new(dir: &'a Dir) -> Self {
+        let seen = BTreeSet::new();
+        Self { dir, seen }
+    }
+
+    /// Runs a verb with `--json`, which must succeed, and checks what it prints.
+    #[track_caller]
+    fn check(&mut self, args: &[&str]) -> Value {
+        self.check_status(args, 0)
+    }
+
+    /// As [`Self::check`], of one that prints its outcome and ends with this exit status.
+    #[track_caller]
+    fn check_status(&mut self, args: &[&str], status: i32) -> Value {
+        let Ran {
+            code,
+            stdout,
+            stderr,
+        } = self.dir.run(&[args, &["--json"]].concat());
+        assert_eq!(code, Some(status), "{args:?}: {stderr}");
+        let verb = verb(args);
+        self.seen.insert(verb.clone());
+        if LINES.contains(&verb.as_str()) {
+            let lines = stdout.lines().map(|line| conforming(&verb, line));
+            return lines.collect();
+        }
+        conforming(&verb, &stdout)
+    }
+
+    /// Runs a verb that must fail so, and checks what it says.
+    #[track_caller]
+    fn fail(&mut self, args: &[&str], status: i32) -> Value {
+        let ran = self.dir.run(&[args, &["--json"]].concat());
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (Some(status), ""),
+            "{args:?}: {ran:?}"
+        );
+        let said = conforming("error", &ran.stderr);
+        assert_eq!(said["exit_status"], status);
+        self.seen.insert("error".to_owned());
+        said
+    }
+}
+
+/// Returns the words of a command line that are the verb.
+fn verb(args: &[&str]) -> String {
+    let known = verbs();
+    let longest = (1..=args.len().min(2))
+        .rev()
+        .map(|count| args[..count].join(" "));
+    longest
+        .into_iter()
+        .find(|words| known.contains(words))
+        .unwrap()
+}
+
+#[test]
+fn verbs_without_guests_print_what_their_schemas_say() {
+    if Qemu::find().map_err(skip).is_err() {
+        return;
+    }
+    let dir = partition_table::dir();
+    let mut contract = Contract::new(&dir);
+    dir.file("a.img", "content");
+    let saved = contract.check(&["saveseg", "USR", "--from-image", "a.img"]);
+    assert_eq!(
+        (&saved["name"], &saved["generation"]),
+        (&json!("USR"), &json!(1))
+    );
+    assert_eq!(saved["path"], "DIR/store/segments/USR/1.seg");
+    contract.check(&["query", "seg", "--verify"]);
+
+    let kernel = kernel(&dir, Action::PowerOff);
+    let kernel = kernel.to_str().unwrap();
+    let boot = [
+        "boot", "--accel", "tcg", "--memory", "64M", "--kernel", kernel,
+    ];
+    assert_eq!(contract.check(&boot)["end"], "switched-off");
+
+    crate::guest::shared_kernel(&dir, Action::Hang);
+    let defsys = ["defsys", "LX", "--kernel", "kernel"];
+    let dry = contract.check(&[&defsys[..], &["--dry-run"]].concat());
+    assert_eq!(dry["defined"], false);
+    let defined = contract.check(&defsys);
+    assert_eq!(defined["defined"], true);
+    assert_eq!(dry["statement"], defined["statement"]);
+    contract.check(&["query", "nss"]);
+    assert_eq!(contract.check(&["purge", "nss", "LX"])["skeleton"], true);
+    let purged = contract.check(&["purge", "nss", "K2"]);
+    assert_eq!(
+        (&purged["removed"], &purged["pending"]),
+        (&json!([1]), &json!([]))
+    );
+    partition_table::put_system(&dir.path("store"), "K2", "bb22", "");
+
+    let partition = |words: &[&'static str]| [&["partition"], words].concat();
+    contract.check(&partition(&[
+        "define", "web", "--kernel", "K1", "--nic", "user",
+    ]));
+    contract.check(&partition(&["show", "web"]));
+    contract.check(&partition(&["list"]));
+    contract.check(&partition(&["upgrade", "web", "--kernel", "K2"]));
+    contract.check(&partition(&["rollback", "web"]));
+    contract.check(&partition(&["remove", "web"]));
+    contract.check(&["query", "guests"]);
+    contract.check(&["report", "-o", "r.html"]);
+    contract.check(&["metrics"]);
+    contract.check(&["top", "--once"]);
+    contract.check(&["vmrm", "check"]);
+    let ran = dir.run(&["doctor", "--json"]);
+    conforming("doctor", &ran.stdout);
+
+    dir.file("trace", "{\"onecopy_vmrm_trace\":1}\n");
+    let lines = contract.check(&["vmrm", "simulate", "trace"]);
+    assert_eq!(lines[0]["event"], "summary");
+}
+
+#[test]
+fn failures_of_all_kinds_are_objects_too() {
+    let dir = partition_table::dir();
+    let mut contract = Contract::new(&dir);
+    let said = contract.fail(&["saveseg", "USR", "--from-image", "nosuch"], 1);
+    assert_eq!(said["error"], "Cannot open nosuch");
+    assert_eq!(
+        said["causes"],
+        json!(["No such file or directory (os error 2)"])
+    );
+    let said = contract.fail(&["saveseg", "USR"], 2);
+    assert!(
+        said["error"].as_str().unwrap().contains("--from-dir"),
+        "{said}"
+    );
+    contract.fail(&["ipl", "NOSUCH"], 3);
+    contract.fail(&["logoff", "web"], 3);
+    contract.fail(&["partition", "show", "web"], 3);
+    contract.fail(&["boot", "--kernel", "x", "--segment", "NOSUCH"], 3);
+    dir.ok(&["partition", "define", "web", "--kernel", "K1"]);
+    contract.fail(&["partition", "define", "web", "--kernel", "K1"], 4);
+    let large = [
+        "partition",
+        "define",
+        "db",
+        "--kernel",
+        "K1",
+        "--memory",
+        "2G",
+    ];
+    contract.fail(&large, 5);
+    fs::write(dir.path("store/partitions/table.toml"), "x").unwrap();
+    contract.fail(&["partition", "remove", "web"], 6);
+}
+
+#[test]
+fn verbs_about_guests_print_what_their_schemas_say() {
+    let Some(host) = Host::empty() else { return };
+    let mut contract = Contract::new(&host.dir);
+    let saved = contract.check(&host.save_arguments());
+    assert_eq!(saved["saved_system"]["generation"], 1);
+    let ipl = ["ipl", "LX", "--as", "web", "--nic", "user", "--balloon"];
+    let started = contract.check(&ipl);
+    assert_eq!(
+        (&started["guest"], &started["partition"]),
+        (&json!("web"), &Value::Null)
+    );
+    contract.fail(&ipl, 4);
+    host.dir
+        .ok(&["partition", "define", "db", "--kernel", "LX"]);
+    contract.check(&["ipl", "--partition", "db"]);
+    let guests = contract.check(&["query", "guests"]);
+    assert_eq!(guests["guests"].as_array().map(Vec::len), Some(2));
+    assert_eq!(
+        contract.check(&["query", "nss"])["saved_systems"][0]["users"],
+        json!(["db", "web"])
+    );
+    for verb in [&["partition", "show", "db"][..], &["partition", "list"]] {
+        contract.check(verb);
+    }
+    let now = ["--now", "--timeout", "120"];
+    contract.check(&[&["partition", "upgrade", "db", "--kernel", "LX"], &now[..]].concat());
+    for verb in [
+        &["top", "--once"][..],
+        &["metrics"],
+        &["report", "-o", "r.html"],
+    ] {
+        contract.check(verb);
+    }
+    let checked = contract.check(&["vmrm", "check"]);
+    assert_eq!(checked["guests"].as_array().map(Vec::len), Some(2));
+    contract.check(&["purge", "nss", "LX"]);
+    for guest in ["web", "db"] {
+        assert_eq!(contract.check(&["logoff", guest, "--now"])["guest"], guest);
+    }
+    host.wait_for_silence();
+}
