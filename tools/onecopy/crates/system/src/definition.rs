@@ -30,7 +30,6 @@ use serde::Deserialize;
 use serde::Serialize;
 
 pub use self::file::DefinitionError;
-pub(crate) use self::file::MAX_BYTES;
 pub use self::plan::Plan;
 use crate::error::Error;
 use crate::guests::GuestName;

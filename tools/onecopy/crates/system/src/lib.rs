@@ -48,6 +48,9 @@ mod stamp;
 mod systems;
 mod text;
 
+pub use onecopy_store::Class;
+pub use onecopy_store::Purged;
+
 pub use self::balloon::GuestMemory;
 pub use self::balloon::MemoryQuery;
 pub use self::control::Logoff;
@@ -78,10 +81,8 @@ pub use self::save::save;
 pub use self::save::save_running;
 pub use self::save::RunningOptions;
 pub use self::save::SaveOptions;
-pub use self::systems::Class;
 pub use self::systems::FileCheck;
 pub use self::systems::Generation;
-pub use self::systems::Purged;
 pub use self::systems::Systems;
 
 /// Shorthand for results of this crate.

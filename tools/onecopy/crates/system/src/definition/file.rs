@@ -8,9 +8,6 @@ use serde::Deserialize;
 use super::Definition;
 use super::FORMAT;
 
-/// How long a definition may be, in bytes.
-pub(crate) const MAX_BYTES: u64 = 1 << 16;
-
 /// What is wrong with the file of a definition.
 #[derive(Debug, thiserror::Error)]
 pub enum DefinitionError {
