@@ -11,12 +11,19 @@ use onecopy_format::segment_space::Name;
 use onecopy_store::MemberCheck;
 use onecopy_store::MemberState;
 use onecopy_store::Space;
+use onecopy_system::Attachment;
+use onecopy_system::Class;
+use onecopy_system::GuestName;
+use onecopy_system::Rules;
 use serde::Serialize;
 
 use super::table;
 use super::table::utc;
 use super::table::write_list;
 use crate::size;
+
+/// What stands where there is nothing to say.
+const NOTHING: &str = "-";
 
 /// Everything that `query seg` has found.
 #[derive(Debug, Serialize)]
@@ -25,7 +32,18 @@ pub(crate) struct Segments {
     pub(crate) spaces: Vec<ListedSpace>,
     pub(crate) invalid: Vec<InvalidSpace>,
     #[serde(skip)]
-    json: bool,
+    view: View,
+}
+
+/// What of it is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum View {
+    /// A table of members.
+    Members,
+    /// A table of users.
+    Users,
+    /// Everything, as JSON.
+    Json,
 }
 
 /// A valid segment space.
@@ -34,10 +52,24 @@ pub(crate) struct ListedSpace {
     #[serde(serialize_with = "table::display")]
     name: Name,
     generation: u64,
+    class: char,
+    users: Vec<ListedUser>,
     generations: Vec<u64>,
+    restricted: bool,
+    allow: Vec<String>,
     size_bytes: u64,
     path: PathBuf,
     members: Vec<ListedMember>,
+}
+
+/// Who uses a generation: a guest, or a process that is known only by what it holds.
+#[derive(Debug, Serialize)]
+pub(crate) struct ListedUser {
+    guest: Option<String>,
+    pid: Option<u32>,
+    non_shared: bool,
+    detached: bool,
+    device: Option<String>,
 }
 
 /// A member of a valid segment space.
@@ -76,11 +108,11 @@ pub(crate) struct InvalidSpace {
 }
 
 impl Segments {
-    pub(crate) fn new(json: bool) -> Self {
+    pub(crate) fn new(view: View) -> Self {
         Self {
             spaces: Vec::new(),
             invalid: Vec::new(),
-            json,
+            view,
         }
     }
 
@@ -90,7 +122,11 @@ impl Segments {
     }
 
     pub(super) fn render(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
-        write_list(out, self, self.json, &self.rows())?;
+        let rows = match self.view {
+            View::Users => self.user_rows(),
+            View::Members | View::Json => self.rows(),
+        };
+        write_list(out, self, self.view == View::Json, &rows)?;
         for invalid in &self.invalid {
             writeln!(err, "onecopy: {}", invalid.error)?;
         }
@@ -113,20 +149,32 @@ impl Segments {
     }
 
     fn rows(&self) -> Vec<Vec<String>> {
-        let checked = self
-            .spaces
-            .iter()
-            .flat_map(|space| &space.members)
-            .any(|m| m.check.is_some());
+        let members = || self.spaces.iter().flat_map(|space| &space.members);
+        let is_checked = members().any(|member| member.check.is_some());
+        let is_restricted = self.spaces.iter().any(|space| !space.allow.is_empty());
         let mut title = vec![
-            "SPACE", "MEMBER", "TYPE", "GEN", "OFFSET", "SIZE", "DAX", "SAVED",
+            "SPACE", "MEMBER", "TYPE", "GEN", "CLASS", "USERS", "OFFSET", "SIZE", "DAX", "SAVED",
         ];
-        if checked {
-            title.push("CHECK");
-        }
+        title.extend(is_restricted.then_some("ALLOW"));
+        title.extend(is_checked.then_some("CHECK"));
         let mut rows = vec![title.into_iter().map(str::to_owned).collect()];
         for space in &self.spaces {
-            rows.extend(space.members.iter().map(|member| member.row(space.name)));
+            let allow = is_restricted.then(|| space.shown_allow());
+            rows.extend(space.members.iter().map(|member| {
+                let mut row = member.row(space);
+                row.extend(allow.clone());
+                row.extend(member.check.map(Check::shown));
+                row
+            }));
+        }
+        rows
+    }
+
+    fn user_rows(&self) -> Vec<Vec<String>> {
+        let title = ["SPACE", "GEN", "CLASS", "USER", "ACCESS", "STATE", "DEVICE"];
+        let mut rows = vec![title.map(str::to_owned).to_vec()];
+        for space in &self.spaces {
+            rows.extend(space.users.iter().map(|user| user.row(space)));
         }
         rows
     }
@@ -135,7 +183,9 @@ impl Segments {
 impl ListedSpace {
     pub(crate) fn new(
         space: &Space,
-        generations: Vec<u64>,
+        rules: &Rules,
+        class: Class,
+        users: Vec<ListedUser>,
         checks: Option<&[MemberCheck]>,
     ) -> Self {
         let state_of = |name| {
@@ -147,7 +197,11 @@ impl ListedSpace {
         Self {
             name: space.name(),
             generation: space.generation(),
-            generations,
+            class: class.letter(),
+            users,
+            generations: Vec::new(),
+            restricted: rules.is_restricted(),
+            allow: rules.allow().iter().map(ToString::to_string).collect(),
             size_bytes: space.size_bytes(),
             path: space.path().to_owned(),
             members: space
@@ -156,6 +210,60 @@ impl ListedSpace {
                 .map(|member| ListedMember::new(member, state_of(member.name)))
                 .collect(),
         }
+    }
+
+    /// Adds which generations there are.
+    pub(crate) fn among(self, generations: &[u64]) -> Self {
+        Self {
+            generations: generations.to_vec(),
+            ..self
+        }
+    }
+
+    fn shown_allow(&self) -> String {
+        if self.allow.is_empty() {
+            return NOTHING.to_owned();
+        }
+        self.allow.join(",")
+    }
+}
+
+impl ListedUser {
+    /// A guest, as its record says.
+    pub(crate) fn guest(guest: &GuestName, attachment: &Attachment) -> Self {
+        Self {
+            guest: Some(guest.to_string()),
+            pid: None,
+            non_shared: attachment.non_shared,
+            detached: attachment.detached,
+            device: Some(attachment.device.clone()),
+        }
+    }
+
+    /// A process, such as that of a guest in the foreground.
+    pub(crate) fn process(pid: u32) -> Self {
+        Self {
+            guest: None,
+            pid: Some(pid),
+            non_shared: false,
+            detached: false,
+            device: None,
+        }
+    }
+
+    fn row(&self, space: &ListedSpace) -> Vec<String> {
+        let process = self.pid.map(|pid| format!("process {pid}"));
+        let user = self.guest.clone().or(process);
+        let word = |flag, yes: &str, no: &str| if flag { yes } else { no }.to_owned();
+        vec![
+            space.name.to_string(),
+            space.generation.to_string(),
+            space.class.to_string(),
+            user.unwrap_or_default(),
+            word(self.non_shared, "non-shared", "shared"),
+            word(self.detached, "detached", "attached"),
+            self.device.clone().unwrap_or_else(|| NOTHING.to_owned()),
+        ]
     }
 }
 
@@ -179,24 +287,31 @@ impl ListedMember {
         }
     }
 
-    fn row(&self, space: Name) -> Vec<String> {
-        let mut row = vec![
-            space.to_string(),
+    fn row(&self, space: &ListedSpace) -> Vec<String> {
+        vec![
+            space.name.to_string(),
             self.name.to_string(),
             self.kind.clone(),
             self.generation.to_string(),
+            space.class.to_string(),
+            space.users.len().to_string(),
             size::show(self.offset_bytes),
             size::show(self.size_bytes),
             if self.dax { "yes" } else { "no" }.to_owned(),
             utc(self.saved_unix_seconds),
-        ];
-        row.extend(self.check.map(|check| match check {
-            Check::Intact => "intact".to_owned(),
-            Check::Changed => "changed".to_owned(),
-            Check::Corrupt => "CORRUPT".to_owned(),
-            Check::None => "no data".to_owned(),
-        }));
-        row
+        ]
+    }
+}
+
+impl Check {
+    fn shown(self) -> String {
+        match self {
+            Self::Intact => "intact",
+            Self::Changed => "changed",
+            Self::Corrupt => "CORRUPT",
+            Self::None => "no data",
+        }
+        .to_owned()
     }
 }
 

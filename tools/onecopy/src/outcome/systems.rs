@@ -32,7 +32,7 @@ pub(crate) struct SavedSystem {
 
 /// A system that was purged.
 #[derive(Debug)]
-pub(crate) struct PurgedSystem {
+pub(crate) struct PurgedName {
     pub(crate) name: Name,
     pub(crate) purged: Purged,
 }
@@ -108,7 +108,7 @@ impl SavedSystem {
     }
 }
 
-impl PurgedSystem {
+impl PurgedName {
     pub(super) fn render(&self, out: &mut dyn Write) -> io::Result<()> {
         for generation in &self.purged.removed {
             writeln!(out, "{} generation {generation}: removed", self.name)?;

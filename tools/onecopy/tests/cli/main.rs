@@ -32,6 +32,7 @@ mod saveseg;
 mod savesys;
 mod second;
 mod see;
+mod segments;
 mod signals;
 mod skeleton;
 mod usage;

@@ -58,10 +58,24 @@ pub fn holders(path: &Path) -> Result<Vec<u32>> {
     let mut holders: Vec<u32> = text
         .lines()
         .filter_map(|line| holder(line, &key(&metadata)))
+        .filter(|&pid| has_open(pid, &metadata))
         .collect();
     holders.sort_unstable();
     holders.dedup();
     Ok(holders)
+}
+
+/// Returns whether a process has a file open. A lock is listed under the number of the process that took
+/// it; who sent the file to another process may be gone, and the number another's.
+fn has_open(pid: u32, file: &Metadata) -> bool {
+    match fs::read_dir(format!("/proc/{pid}/fd")) {
+        Ok(entries) => entries.flatten().any(|entry| {
+            let opened = fs::metadata(entry.path());
+            opened.is_ok_and(|opened| inode(&opened) == inode(file))
+        }),
+        // Somebody else's process is not looked into.
+        Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
+    }
 }
 
 /// Returns how the list of locks names a file.
@@ -81,9 +95,13 @@ fn holder(line: &str, key: &str) -> Option<u32> {
 
 /// Returns whether a path still leads to a file.
 fn is_same(file: &File, path: &Path) -> bool {
-    let inode = |metadata: Metadata| (metadata.dev(), metadata.ino());
-    let here = file.metadata().map(inode).ok();
-    here.is_some() && here == fs::metadata(path).map(inode).ok()
+    let of = |metadata: io::Result<Metadata>| metadata.as_ref().map(inode).ok();
+    let here = of(file.metadata());
+    here.is_some() && here == of(fs::metadata(path))
+}
+
+fn inode(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
 }
 
 #[cfg(test)]

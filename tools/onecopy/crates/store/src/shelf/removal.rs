@@ -65,6 +65,19 @@ impl Shelf {
         self.remove_unused_locked()
     }
 
+    /// Removes a generation that we have used, and all others as [`Self::remove_unused`] does, unless new
+    /// guests get it: then there is nothing to do.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be removed.
+    pub fn leave(&self, generation: u64) -> Result<()> {
+        if self.current()? != Some(generation) {
+            self.remove_unused()?;
+        }
+        Ok(())
+    }
+
     /// Returns the generations that [`Self::remove_unused`] would remove. Nothing is changed.
     ///
     /// # Errors
