@@ -9,6 +9,7 @@ mod generate;
 mod partition;
 mod resources;
 mod see;
+mod segment;
 mod system;
 mod vmrm;
 
@@ -31,15 +32,14 @@ pub(crate) use self::partition::RemoveArgs;
 pub(crate) use self::partition::RollbackArgs;
 pub(crate) use self::partition::ShowArgs;
 pub(crate) use self::partition::UpgradeArgs;
-pub(crate) use self::resources::ResourceArgs;
 pub(crate) use self::see::MetricsArgs;
 pub(crate) use self::see::ReportArgs;
 pub(crate) use self::see::TopArgs;
+pub(crate) use self::segment::QuerySegArgs;
 pub(crate) use self::system::ConsoleArgs;
 pub(crate) use self::system::IplArgs;
 pub(crate) use self::system::LogoffArgs;
 pub(crate) use self::system::PurgeCommand;
-pub(crate) use self::system::PurgeNssArgs;
 use self::system::QueryGuestsArgs;
 pub(crate) use self::system::QueryNssArgs;
 pub(crate) use self::system::SavesysArgs;
@@ -179,22 +179,6 @@ pub(crate) enum QueryCommand {
     Seg(QuerySegArgs),
     Nss(QueryNssArgs),
     Guests(QueryGuestsArgs),
-}
-
-/// Show segment spaces and their members.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  onecopy query seg
-  onecopy query seg USR --verify
-  onecopy query seg --json")]
-pub(crate) struct QuerySegArgs {
-    /// Only this segment space
-    pub(crate) name: Option<Name>,
-
-    /// Compute the digest of every member again; a wrong one makes the exit status 6
-    #[arg(long)]
-    pub(crate) verify: bool,
 }
 
 /// Start a guest in the foreground.

@@ -33,7 +33,6 @@ use onecopy_system::Systems;
 
 use crate::cli::Cli;
 use crate::cli::Command;
-use crate::cli::PurgeCommand;
 use crate::cli::QueryCommand;
 use crate::cli::VmrmCommand;
 use crate::outcome::Ended;
@@ -71,7 +70,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Logoff(args) => Outcome::LoggedOff(logoff::run(args, guests)?),
         Command::Partition(command) => partition::run(command, &places)?,
         Command::Query(QueryCommand::Seg(args)) => {
-            Outcome::Segments(query::segments::run(args, store)?)
+            Outcome::Segments(query::segments::run(args, store, guests)?)
         }
         Command::Query(QueryCommand::Nss(args)) => {
             Outcome::Systems(query::systems::run(args, systems, guests)?)
@@ -79,7 +78,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Query(QueryCommand::Guests(_)) => {
             Outcome::Guests(query::guests::run(places.collector(), guests)?)
         }
-        Command::Purge(PurgeCommand::Nss(args)) => Outcome::Purged(purge::run(args, systems)?),
+        Command::Purge(command) => Outcome::Purged(purge::run(command, &places)?),
         Command::Vmrm(VmrmCommand::Run(args)) => Outcome::Managed(vmrm::run(args, run, cli.json)?),
         Command::Vmrm(VmrmCommand::Simulate(args)) => {
             vmrm::simulate(args, cli.json)?;
@@ -100,13 +99,13 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
 }
 
 impl Places {
-    /// A guest outlives this command, and what is written about it is read elsewhere: the
-    /// directories of saved systems and guests are therefore absolute.
+    /// A guest outlives this command, and what is written about it is read elsewhere: all directories
+    /// are therefore absolute.
     fn of(cli: &Cli) -> anyhow::Result<Self> {
         let root = absolute(&cli.root).context("Cannot find the store")?;
         let run = absolute(&cli.run_dir).context("Cannot find the directory of the guests")?;
         Ok(Self {
-            store: Store::open(&cli.root),
+            store: Store::open(&root),
             partitions: Partitions::open(&root),
             systems: Systems::open(root),
             guests: Guests::open(&run),

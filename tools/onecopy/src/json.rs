@@ -26,7 +26,7 @@ use crate::outcome::Examined;
 use crate::outcome::GuestList;
 use crate::outcome::LoggedOff;
 use crate::outcome::PartitionList;
-use crate::outcome::PurgedSystem;
+use crate::outcome::PurgedName;
 use crate::outcome::Removed;
 use crate::outcome::Reported;
 use crate::outcome::Saved;
@@ -58,7 +58,8 @@ pub(crate) const SCHEMAS: &[Entry] = &[
     ("query seg", of::<Segments>),
     ("query nss", of::<SystemList>),
     ("query guests", of::<GuestList>),
-    ("purge nss", of::<PurgedSystem>),
+    ("purge nss", of::<PurgedName>),
+    ("purge seg", of::<PurgedName>),
     ("vmrm run", of::<Event<'static>>),
     ("vmrm simulate", of::<Event<'static>>),
     ("vmrm check", of::<Checked>),

@@ -49,12 +49,14 @@ pub(crate) use self::seen::Reported;
 pub(crate) use self::seen::Seen;
 pub(crate) use self::segments::InvalidSpace;
 pub(crate) use self::segments::ListedSpace;
+pub(crate) use self::segments::ListedUser;
 pub(crate) use self::segments::Segments;
+pub(crate) use self::segments::View;
 pub(crate) use self::skeletons::Defined;
 pub(crate) use self::skeletons::ListedSkeleton;
 pub(crate) use self::systems::InvalidSystem;
 pub(crate) use self::systems::ListedSystem;
-pub(crate) use self::systems::PurgedSystem;
+pub(crate) use self::systems::PurgedName;
 pub(crate) use self::systems::SavedSystem;
 pub(crate) use self::systems::SystemList;
 pub(crate) use self::vmrm::Checked;
@@ -74,8 +76,8 @@ pub(crate) enum Outcome {
     SavedSystem(Box<SavedSystem>),
     /// `query nss`
     Systems(SystemList),
-    /// `purge nss`
-    Purged(PurgedSystem),
+    /// `purge nss` and `purge seg`
+    Purged(PurgedName),
     /// `ipl`
     Started(Started),
     /// `ipl`, in the process that keeps the guest

@@ -89,6 +89,8 @@ pub(crate) enum SegmentError {
 pub(crate) struct Attachment {
     /// The segment spaces, each once.
     pub(crate) devices: Vec<SegmentDevice>,
+    /// Their names, in the same order.
+    pub(crate) names: Vec<Name>,
     /// The kernel parameters that attach the segments and mount the root.
     pub(crate) parameters: Vec<String>,
 }
@@ -112,6 +114,7 @@ impl Attachment {
         chosen.check_names()?;
         Ok(Self {
             devices: chosen.devices()?,
+            names: chosen.names(),
             parameters: chosen.parameters(root)?,
         })
     }

@@ -14,6 +14,7 @@ use onecopy_system::GuestName;
 
 use super::defsys::LayoutArgs;
 use super::resources::ResourceArgs;
+use super::segment::PurgeSegArgs;
 
 /// Save a kernel as a new generation of a saved system.
 ///
@@ -161,6 +162,7 @@ pub(crate) struct LogoffArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum PurgeCommand {
     Nss(PurgeNssArgs),
+    Seg(PurgeSegArgs),
 }
 
 /// Remove a saved system, and what was defined and not saved yet.

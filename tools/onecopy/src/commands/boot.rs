@@ -3,15 +3,18 @@
 //! `onecopy boot`
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use onecopy_machine::options::Kernel;
 use onecopy_machine::Config;
 use onecopy_machine::Disk;
+use onecopy_store::Space;
 use onecopy_store::Store;
 
 use super::attach;
+use super::attach::Attached;
 use crate::boot;
 use crate::boot::End;
 use crate::cli::BootArgs;
@@ -23,7 +26,10 @@ use crate::terminal;
 const PARAMETERS: &str = "console=ttyS0 panic=-1";
 
 pub(super) fn run(args: &BootArgs, store: &Store, json: bool) -> anyhow::Result<End> {
-    let attachment = attach::attach(&args.segments, args.root_segment, store)?;
+    // What is no name of a guest is on no list.
+    let guest = args.name.parse().ok();
+    let Attached { attachment, spaces } =
+        attach::attach(&args.segments, args.root_segment, guest.as_ref(), store)?;
     for path in [Some(&args.kernel), args.initrd.as_ref()]
         .into_iter()
         .flatten()
@@ -47,7 +53,22 @@ pub(super) fn run(args: &BootArgs, store: &Store, json: bool) -> anyhow::Result<
         ..Config::new(qemu, accel)
     };
     let tee = terminal::console_output(json);
-    boot::run(&config, tee, args.timeout.map(Duration::from_secs))
+    let end = boot::run(&config, tee, args.timeout.map(Duration::from_secs))?;
+    leave(spaces, store)?;
+    Ok(end)
+}
+
+/// Removes what was used and new guests do not get, unless somebody else still uses it.
+fn leave(spaces: Vec<Arc<Space>>, store: &Store) -> onecopy_store::Result<()> {
+    let used: Vec<_> = spaces
+        .iter()
+        .map(|space| (space.name(), space.generation()))
+        .collect();
+    drop(spaces);
+    for (name, generation) in used {
+        store.shelf(name).leave(generation)?;
+    }
+    Ok(())
 }
 
 /// What the user appends comes last, so that it wins.

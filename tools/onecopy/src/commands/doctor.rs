@@ -22,7 +22,7 @@ pub(super) fn run(args: &DoctorArgs, places: &Places, run: &Path) -> Examined {
     let (store, systems, guests) = (&places.store, &places.systems, &places.guests);
     let (leftovers, failed) = Leftover::find(store, systems, guests);
     let clean = |leftover: &Leftover| {
-        let result = args.clean.then(|| leftover.clean(systems, guests));
+        let result = args.clean.then(|| leftover.clean(store, guests));
         Remains::new(leftover, result)
     };
     Examined {

@@ -5,6 +5,7 @@
 use std::path::absolute;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::bail;
 use onecopy_format::segment_space::Name;
@@ -12,19 +13,21 @@ use onecopy_machine::accel::Choice;
 use onecopy_machine::Interrupt;
 use onecopy_machine::SegmentDevice;
 use onecopy_machine::Tee;
+use onecopy_store::Space;
 use onecopy_system::ipl;
 use onecopy_system::Guest;
+use onecopy_system::GuestName;
 use onecopy_system::IplOptions;
 use onecopy_system::ResourceOptions;
 use rustix::thread::disable_transparent_huge_pages;
 
 use super::attach;
+use super::attach::Attached;
 use super::partition;
 use super::Places;
 use crate::boot;
 use crate::boot::End;
 use crate::cli::IplArgs;
-use crate::cli::ResourceArgs;
 use crate::keeper;
 use crate::outcome::Ended;
 use crate::outcome::Outcome;
@@ -105,7 +108,7 @@ fn plan(args: &IplArgs, places: &Places, interrupt: &Interrupt) -> anyhow::Resul
             let partition = places.partitions.find(partition)?;
             partition::guest::plan(&partition, args.guest.as_ref(), places)?
         }
-        (None, Some(name)) => of_arguments(name, &args.resources, places)?,
+        (None, Some(name)) => of_arguments(name, args, places)?,
         (None, None) => bail!("Nothing says what to start"),
     };
     Ok(Plan {
@@ -124,20 +127,23 @@ fn plan(args: &IplArgs, places: &Places, interrupt: &Interrupt) -> anyhow::Resul
     })
 }
 
-fn of_arguments(name: Name, args: &ResourceArgs, places: &Places) -> anyhow::Result<Plan> {
-    let (parm, segments) = attached(args.parm.as_deref(), &args.segments, places)?;
+fn of_arguments(name: Name, args: &IplArgs, places: &Places) -> anyhow::Result<Plan> {
+    let guest = args.guest.as_ref();
+    let args = &args.resources;
+    let given = attached(args.parm.as_deref(), &args.segments, guest, places)?;
     Ok(Plan {
         options: IplOptions {
             memory_bytes: args.memory,
             cpus: args.cpus,
-            segments,
+            segments: given.segments,
+            spaces: given.spaces,
             nics: args.nics.iter().map(|nic| nic.options.clone()).collect(),
             balloon: args.balloon,
             disks: args.disks.iter().map(|disk| disk.0.clone()).collect(),
             resources: ResourceOptions {
                 hostname: args.hostname.clone(),
                 machine_id: args.machine_id.clone(),
-                parm,
+                parm: given.parm,
                 others: args.others.clone(),
             },
             ..IplOptions::new(name)
@@ -146,18 +152,30 @@ fn of_arguments(name: Name, args: &ResourceArgs, places: &Places) -> anyhow::Res
     })
 }
 
+/// The segments of a guest that is started from a saved system.
+#[derive(Debug)]
+pub(super) struct Given {
+    pub(super) parm: Option<String>,
+    pub(super) segments: Vec<SegmentDevice>,
+    pub(super) spaces: Vec<Arc<Space>>,
+}
+
 /// Finds segments, and names them in the parm.
 pub(super) fn attached(
     parm: Option<&str>,
     wanted: &[Wanted],
+    guest: Option<&GuestName>,
     places: &Places,
-) -> anyhow::Result<(Option<String>, Vec<SegmentDevice>)> {
-    if wanted.is_empty() {
-        return Ok((parm.map(str::to_owned), Vec::new()));
-    }
-    let attachment = attach::attach(wanted, None, &places.store)?;
-    let parm = with_parameters(parm, &attachment.parameters);
-    Ok((Some(parm), attachment.devices))
+) -> anyhow::Result<Given> {
+    let Attached { attachment, spaces } = attach::attach(wanted, None, guest, &places.store)?;
+    Ok(Given {
+        parm: match attachment.parameters.as_slice() {
+            [] => parm.map(str::to_owned),
+            parameters => Some(with_parameters(parm, parameters)),
+        },
+        segments: attachment.devices,
+        spaces,
+    })
 }
 
 /// Adds parameters of ours, behind what replaces the command line.

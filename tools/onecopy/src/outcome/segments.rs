@@ -11,6 +11,10 @@ use onecopy_format::segment_space::Name;
 use onecopy_store::MemberCheck;
 use onecopy_store::MemberState;
 use onecopy_store::Space;
+use onecopy_system::Attachment;
+use onecopy_system::Class;
+use onecopy_system::GuestName;
+use onecopy_system::Rules;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -18,6 +22,9 @@ use super::table;
 use super::table::utc;
 use super::table::write_table;
 use crate::size;
+
+/// What stands where there is nothing to say.
+const NOTHING: &str = "-";
 
 /// Everything that `query seg` has found.
 #[derive(Debug, Default, Serialize, JsonSchema)]
@@ -27,6 +34,18 @@ pub(crate) struct Segments {
     pub(crate) spaces: Vec<ListedSpace>,
     /// Those that cannot.
     pub(crate) invalid: Vec<InvalidSpace>,
+    #[serde(skip)]
+    view: View,
+}
+
+/// What of it is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum View {
+    /// A table of members.
+    #[default]
+    Members,
+    /// A table of users.
+    Users,
 }
 
 /// A valid segment space.
@@ -38,14 +57,37 @@ pub(crate) struct ListedSpace {
     name: Name,
     /// What new guests get.
     generation: u64,
+    /// A, R or P; see query nss.
+    class: char,
+    /// Who uses it.
+    users: Vec<ListedUser>,
     /// All that there are.
     generations: Vec<u64>,
+    /// Whether only certain guests may have it.
+    restricted: bool,
+    /// Which.
+    allow: Vec<String>,
     /// Size of the file.
     size_bytes: u64,
     /// The file.
     path: PathBuf,
     /// Its members, by offset.
     members: Vec<ListedMember>,
+}
+
+/// Who uses a generation: a guest, or a process that is known only by what it holds.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ListedUser {
+    /// The guest, if it is known.
+    guest: Option<String>,
+    /// The process, if no guest is known.
+    pid: Option<u32>,
+    /// Whether it has a copy of its own.
+    non_shared: bool,
+    /// Whether the guest does not use it any more.
+    detached: bool,
+    /// Id of QEMU's device.
+    device: Option<String>,
 }
 
 /// A member of a valid segment space.
@@ -97,13 +139,25 @@ pub(crate) struct InvalidSpace {
 }
 
 impl Segments {
+    pub(crate) fn new(view: View) -> Self {
+        Self {
+            spaces: Vec::new(),
+            invalid: Vec::new(),
+            view,
+        }
+    }
+
     /// Whether nothing is invalid and no check failed.
     pub(super) fn is_sound(&self) -> bool {
         self.invalid.is_empty() && self.corrupt().next().is_none()
     }
 
     pub(super) fn render(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
-        write_table(out, &self.rows())?;
+        let rows = match self.view {
+            View::Users => self.user_rows(),
+            View::Members => self.rows(),
+        };
+        write_table(out, &rows)?;
         for invalid in &self.invalid {
             writeln!(err, "onecopy: {}", invalid.error)?;
         }
@@ -126,20 +180,32 @@ impl Segments {
     }
 
     fn rows(&self) -> Vec<Vec<String>> {
-        let checked = self
-            .spaces
-            .iter()
-            .flat_map(|space| &space.members)
-            .any(|m| m.check.is_some());
+        let members = || self.spaces.iter().flat_map(|space| &space.members);
+        let is_checked = members().any(|member| member.check.is_some());
+        let is_restricted = self.spaces.iter().any(|space| !space.allow.is_empty());
         let mut title = vec![
-            "SPACE", "MEMBER", "TYPE", "GEN", "OFFSET", "SIZE", "DAX", "SAVED",
+            "SPACE", "MEMBER", "TYPE", "GEN", "CLASS", "USERS", "OFFSET", "SIZE", "DAX", "SAVED",
         ];
-        if checked {
-            title.push("CHECK");
-        }
+        title.extend(is_restricted.then_some("ALLOW"));
+        title.extend(is_checked.then_some("CHECK"));
         let mut rows = vec![title.into_iter().map(str::to_owned).collect()];
         for space in &self.spaces {
-            rows.extend(space.members.iter().map(|member| member.row(space.name)));
+            let allow = is_restricted.then(|| space.shown_allow());
+            rows.extend(space.members.iter().map(|member| {
+                let mut row = member.row(space);
+                row.extend(allow.clone());
+                row.extend(member.check.map(Check::shown));
+                row
+            }));
+        }
+        rows
+    }
+
+    fn user_rows(&self) -> Vec<Vec<String>> {
+        let title = ["SPACE", "GEN", "CLASS", "USER", "ACCESS", "STATE", "DEVICE"];
+        let mut rows = vec![title.map(str::to_owned).to_vec()];
+        for space in &self.spaces {
+            rows.extend(space.users.iter().map(|user| user.row(space)));
         }
         rows
     }
@@ -148,7 +214,9 @@ impl Segments {
 impl ListedSpace {
     pub(crate) fn new(
         space: &Space,
-        generations: Vec<u64>,
+        rules: &Rules,
+        class: Class,
+        users: Vec<ListedUser>,
         checks: Option<&[MemberCheck]>,
     ) -> Self {
         let state_of = |name| {
@@ -160,7 +228,11 @@ impl ListedSpace {
         Self {
             name: space.name(),
             generation: space.generation(),
-            generations,
+            class: class.letter(),
+            users,
+            generations: Vec::new(),
+            restricted: rules.is_restricted(),
+            allow: rules.allow().iter().map(ToString::to_string).collect(),
             size_bytes: space.size_bytes(),
             path: space.path().to_owned(),
             members: space
@@ -169,6 +241,60 @@ impl ListedSpace {
                 .map(|member| ListedMember::new(member, state_of(member.name)))
                 .collect(),
         }
+    }
+
+    /// Adds which generations there are.
+    pub(crate) fn among(self, generations: &[u64]) -> Self {
+        Self {
+            generations: generations.to_vec(),
+            ..self
+        }
+    }
+
+    fn shown_allow(&self) -> String {
+        if self.allow.is_empty() {
+            return NOTHING.to_owned();
+        }
+        self.allow.join(",")
+    }
+}
+
+impl ListedUser {
+    /// A guest, as its record says.
+    pub(crate) fn guest(guest: &GuestName, attachment: &Attachment) -> Self {
+        Self {
+            guest: Some(guest.to_string()),
+            pid: None,
+            non_shared: attachment.non_shared,
+            detached: attachment.detached,
+            device: Some(attachment.device.clone()),
+        }
+    }
+
+    /// A process, such as that of a guest in the foreground.
+    pub(crate) fn process(pid: u32) -> Self {
+        Self {
+            guest: None,
+            pid: Some(pid),
+            non_shared: false,
+            detached: false,
+            device: None,
+        }
+    }
+
+    fn row(&self, space: &ListedSpace) -> Vec<String> {
+        let process = self.pid.map(|pid| format!("process {pid}"));
+        let user = self.guest.clone().or(process);
+        let word = |flag, yes: &str, no: &str| if flag { yes } else { no }.to_owned();
+        vec![
+            space.name.to_string(),
+            space.generation.to_string(),
+            space.class.to_string(),
+            user.unwrap_or_default(),
+            word(self.non_shared, "non-shared", "shared"),
+            word(self.detached, "detached", "attached"),
+            self.device.clone().unwrap_or_else(|| NOTHING.to_owned()),
+        ]
     }
 }
 
@@ -192,24 +318,31 @@ impl ListedMember {
         }
     }
 
-    fn row(&self, space: Name) -> Vec<String> {
-        let mut row = vec![
-            space.to_string(),
+    fn row(&self, space: &ListedSpace) -> Vec<String> {
+        vec![
+            space.name.to_string(),
             self.name.to_string(),
             self.kind.clone(),
             self.generation.to_string(),
+            space.class.to_string(),
+            space.users.len().to_string(),
             size::show(self.offset_bytes),
             size::show(self.size_bytes),
             if self.dax { "yes" } else { "no" }.to_owned(),
             utc(self.saved_unix_seconds),
-        ];
-        row.extend(self.check.map(|check| match check {
-            Check::Intact => "intact".to_owned(),
-            Check::Changed => "changed".to_owned(),
-            Check::Corrupt => "CORRUPT".to_owned(),
-            Check::None => "no data".to_owned(),
-        }));
-        row
+        ]
+    }
+}
+
+impl Check {
+    fn shown(self) -> String {
+        match self {
+            Self::Intact => "intact",
+            Self::Changed => "changed",
+            Self::Corrupt => "CORRUPT",
+            Self::None => "no data",
+        }
+        .to_owned()
     }
 }
 

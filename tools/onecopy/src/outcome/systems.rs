@@ -35,14 +35,14 @@ pub(crate) struct SavedSystem {
 
 /// A system that was purged.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct PurgedSystem {
-    /// Name of the saved system.
+pub(crate) struct PurgedName {
+    /// Name of the segment space or saved system.
     #[serde(serialize_with = "table::display")]
     #[schemars(with = "String")]
     name: Name,
     /// The generations that were removed.
     removed: Vec<u64>,
-    /// Those that stay until their last guest has ended: class P.
+    /// Those that stay until their last user has gone: class P.
     pending: Vec<u64>,
     /// Whether a definition was removed that was not saved yet.
     skeleton: bool,
@@ -150,7 +150,7 @@ impl SavedSystem {
     }
 }
 
-impl PurgedSystem {
+impl PurgedName {
     pub(crate) fn new(name: Name, purged: Purged) -> Self {
         Self {
             name,

@@ -83,7 +83,7 @@ fn an_image_that_does_not_fit_leaves_the_old_generation() {
         return;
     };
     let header = format!(
-        "SPACE  MEMBER  TYPE  GEN  OFFSET  SIZE   DAX  {:20}  CHECK",
+        "SPACE  MEMBER  TYPE  GEN  CLASS  USERS  OFFSET  SIZE   DAX  {:20}  CHECK",
         "SAVED"
     );
     eqnice!(
@@ -93,10 +93,10 @@ fn an_image_that_does_not_fit_leaves_the_old_generation() {
              onecopy: Cannot copy large.img: No space left on device (os error 28)\n\
              exit 5\n\
              {header}\n\
-             USR    USR     SR    1    2 MiB   2 MiB  yes  TIME  intact\n\
+             USR    USR     SR    1    A      0      2 MiB   2 MiB  yes  TIME  intact\n\
              exit 0\n\
              USR generation 2: 1 member, 4 MiB, DIR/store/segments/USR/2.seg\n\
-             left: .lock 1.seg 2.seg current \n"
+             left: .lock 2.seg current \n"
         )
     );
 }
@@ -126,7 +126,7 @@ fn a_directory_that_does_not_fit_leaves_nothing() {
     assert!(complaint.contains("No space left on device"), "{complaint}");
     eqnice!(
         rest,
-        "SPACE  MEMBER  TYPE  GEN  OFFSET  SIZE  DAX  SAVED\nexit 0\nleft: .lock \n"
+        "SPACE  MEMBER  TYPE  GEN  CLASS  USERS  OFFSET  SIZE  DAX  SAVED\nexit 0\nleft: .lock \n"
     );
 }
 

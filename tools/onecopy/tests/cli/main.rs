@@ -34,6 +34,7 @@ mod savesys;
 mod schema;
 mod second;
 mod see;
+mod segments;
 mod signals;
 mod skeleton;
 mod usage;

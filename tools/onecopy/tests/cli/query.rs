@@ -36,7 +36,7 @@ fn an_empty_store_lists_nothing() {
     let dir = Dir::new();
     eqnice!(
         dir.ok(&["query", "seg"]),
-        "SPACE  MEMBER  TYPE  GEN  OFFSET  SIZE  DAX  SAVED\n"
+        "SPACE  MEMBER  TYPE  GEN  CLASS  USERS  OFFSET  SIZE  DAX  SAVED\n"
     );
     eqnice!(
         dir.ok(&["query", "seg", "--json"]),
@@ -52,14 +52,14 @@ fn segment_spaces_are_listed_by_name() {
     save(&dir, "USR", "hello again");
     eqnice!(
         dir.ok(&["query", "seg"]),
-        "SPACE  MEMBER  TYPE  GEN  OFFSET  SIZE   DAX  SAVED\n\
-         PY     PY      SR    1    2 MiB   2 MiB  yes  TIME\n\
-         USR    USR     SR    2    2 MiB   2 MiB  yes  TIME\n"
+        "SPACE  MEMBER  TYPE  GEN  CLASS  USERS  OFFSET  SIZE   DAX  SAVED\n\
+         PY     PY      SR    1    A      0      2 MiB   2 MiB  yes  TIME\n\
+         USR    USR     SR    2    A      0      2 MiB   2 MiB  yes  TIME\n"
     );
     eqnice!(
         dir.ok(&["query", "seg", "py", "--verify"]),
-        "SPACE  MEMBER  TYPE  GEN  OFFSET  SIZE   DAX  SAVED  CHECK\n\
-         PY     PY      SR    1    2 MiB   2 MiB  yes  TIME   intact\n"
+        "SPACE  MEMBER  TYPE  GEN  CLASS  USERS  OFFSET  SIZE   DAX  SAVED  CHECK\n\
+         PY     PY      SR    1    A      0      2 MiB   2 MiB  yes  TIME   intact\n"
             .replace("TIME   ", "TIME  ")
             .replace("SAVED  CHECK", &format!("{:20}  CHECK", "SAVED"))
     );
@@ -95,7 +95,11 @@ fn json_has_the_documented_form() {
         "segment_spaces": [{
             "name": "USR",
             "generation": 1,
+            "class": "A",
+            "users": [],
             "generations": [1],
+            "restricted": false,
+            "allow": [],
             "size_bytes": 4 << 20,
             "path": "DIR/store/segments/USR/1.seg",
             "members": [{
@@ -167,8 +171,8 @@ fn a_damaged_directory_does_not_hide_the_other_segment_spaces() {
     assert_eq!(ran.code, Some(6));
     eqnice!(
         ran.stdout,
-        "SPACE  MEMBER  TYPE  GEN  OFFSET  SIZE   DAX  SAVED\n\
-         USR    USR     SR    1    2 MiB   2 MiB  yes  TIME\n"
+        "SPACE  MEMBER  TYPE  GEN  CLASS  USERS  OFFSET  SIZE   DAX  SAVED\n\
+         USR    USR     SR    1    A      0      2 MiB   2 MiB  yes  TIME\n"
     );
     let start = "onecopy: DIR/store/segments/PY/1.seg is not a valid segment space: ";
     assert!(ran.stderr.starts_with(start), "{}", ran.stderr);

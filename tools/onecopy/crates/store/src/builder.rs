@@ -77,6 +77,7 @@ pub struct SpaceBuilder {
     members: Vec<MemberSource>,
     ownership: Ownership,
     mkfs: Option<Mkfs>,
+    attributes: Option<String>,
 }
 
 impl SpaceBuilder {
@@ -87,6 +88,7 @@ impl SpaceBuilder {
             members: Vec::new(),
             ownership: Ownership::Keep,
             mkfs: None,
+            attributes: None,
         }
     }
 
@@ -111,6 +113,13 @@ impl SpaceBuilder {
         self
     }
 
+    /// Keeps a text beside the generation, which comes and goes with it.
+    #[must_use]
+    pub fn attributes(mut self, text: Option<String>) -> Self {
+        self.attributes = text;
+        self
+    }
+
     /// Makes the segment space and publishes it as the next generation.
     ///
     /// # Errors
@@ -123,6 +132,8 @@ impl SpaceBuilder {
         }
         self.check_members()?;
         let directory = store.create_space_directory(self.name)?;
+        // Makes room: generations that nobody uses any more.
+        store.shelf(self.name).remove_unused()?;
         let draft = Draft::create(&directory)?;
         let mut members = Vec::with_capacity(self.members.len());
         let mut offset_bytes = align(directory_end_bytes(self.members.len()));
@@ -131,8 +142,9 @@ impl SpaceBuilder {
             offset_bytes = member.end_bytes();
             members.push(member);
         }
-        let path = self.publish(&draft, &directory, &mut members, report)?;
-        Space::open(&path)
+        let space = self.publish(&draft, &directory, &mut members, report)?;
+        store.shelf(self.name).remove_unused()?;
+        Ok(space)
     }
 
     /// Refuses names, types and counts that the format refuses, before any image is made.
@@ -236,7 +248,7 @@ impl SpaceBuilder {
         directory: &Path,
         members: &mut [Member],
         report: &mut dyn FnMut(Progress),
-    ) -> Result<PathBuf> {
+    ) -> Result<Space> {
         Meter::start(report, Stage::Publishing, None, 0);
         // The data goes to disk before the lock is taken: that is what takes time.
         draft
@@ -257,7 +269,10 @@ impl SpaceBuilder {
             .file()
             .write_all_at(&block, 0)
             .map_err(Error::io("write a file in", directory))?;
-        publisher.publish(draft, generation, members)
+        let attributes = self.attributes.as_deref();
+        let path = publisher.publish(draft, generation, members, attributes)?;
+        // As soon as we do not have the lock, another save may replace and remove it.
+        Space::open(&path)
     }
 }
 

@@ -38,6 +38,9 @@ pub enum Error {
         /// The names that exist.
         existing: Vec<Name>,
     },
+    /// There is only a skeleton of this name.
+    #[error("{0} was defined but not saved: run saveseg")]
+    NotSaved(Name),
     /// A file is not a valid segment space.
     #[error("{} is not a valid segment space", .path.display())]
     Format {

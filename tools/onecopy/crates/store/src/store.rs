@@ -14,6 +14,8 @@ use crate::error::Error;
 use crate::lock::Lock;
 use crate::publish;
 use crate::publish::Form;
+use crate::shelf::Purged;
+use crate::shelf::Shelf;
 use crate::space::Space;
 use crate::Result;
 
@@ -43,25 +45,47 @@ impl Store {
         names_in(&self.segments())
     }
 
+    /// Returns what there is of a name: generations and a skeleton.
+    pub fn shelf(&self, name: Name) -> Shelf {
+        Shelf::new(self.segments().join(name.as_str()), Form::Segment)
+    }
+
+    /// Returns the names of which there is a skeleton or a generation, current or not, in order.
+    ///
+    /// # Errors
+    ///
+    /// When a directory cannot be read. A store that does not exist is empty.
+    pub fn all_names(&self) -> Result<Vec<Name>> {
+        Shelf::names(&self.segments(), Form::Segment)
+    }
+
     /// Opens the current generation of a segment space.
     ///
-    /// The space's path names that generation, so it stays valid when another one is published.
+    /// The space's path names that generation, so it stays valid until another one is published;
+    /// [`Self::acquire`] keeps it longer.
     ///
     /// # Errors
     ///
     /// When there is no such segment space (the error lists those that exist) or it is invalid.
     pub fn current(&self, name: Name) -> Result<Space> {
-        let directory = self.space_directory(name);
-        let link = directory.join(publish::CURRENT);
-        match fs::read_link(&link) {
-            Ok(target) => Space::open(&directory.join(target)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NotFound {
-                name,
-                root: self.root.clone(),
-                existing: self.names()?,
-            }),
-            Err(error) => Err(Error::io("read", &link)(error)),
-        }
+        let space = self
+            .shelf(name)
+            .take(|generation| self.generation(name, generation).map(Some))?;
+        space.map_or_else(|| Err(self.not_found(name)?), Ok)
+    }
+
+    /// Takes the current generation of a segment space into use: it stays for as long as the value
+    /// lives.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::current`].
+    pub fn acquire(&self, name: Name) -> Result<Space> {
+        let space = self.shelf(name).take(|generation| {
+            let space = self.generation(name, generation)?;
+            Ok(space.hold()?.then_some(space))
+        })?;
+        space.map_or_else(|| Err(self.not_found(name)?), Ok)
     }
 
     /// Returns the generations of a segment space, in ascending order.
@@ -70,7 +94,7 @@ impl Store {
     ///
     /// When the directory cannot be read.
     pub fn generations(&self, name: Name) -> Result<Vec<u64>> {
-        Form::Segment.generations(&self.space_directory(name))
+        self.shelf(name).generations()
     }
 
     /// Opens one generation of a segment space.
@@ -79,11 +103,32 @@ impl Store {
     ///
     /// When it does not exist or is invalid.
     pub fn generation(&self, name: Name, generation: u64) -> Result<Space> {
-        Space::open(
-            &self
-                .space_directory(name)
-                .join(Form::Segment.file_name(generation)),
-        )
+        Space::open(&self.shelf(name).path(generation))
+    }
+
+    /// Purges a segment space: no new guest gets it, its skeleton is removed, and so are its
+    /// generations as soon as nobody uses them.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such segment space, or a file cannot be removed.
+    pub fn purge(&self, name: Name) -> Result<Purged> {
+        match self.shelf(name).purge()? {
+            Some(purged) => Ok(purged),
+            None => Err(self.not_found(name)?),
+        }
+    }
+
+    /// Returns the error for a name of which there is no current generation.
+    fn not_found(&self, name: Name) -> Result<Error> {
+        if self.shelf(name).is_defined() {
+            return Ok(Error::NotSaved(name));
+        }
+        Ok(Error::NotFound {
+            name,
+            root: self.root.clone(),
+            existing: self.names()?,
+        })
     }
 
     /// Removes what killed processes have left behind, and returns the number of files.
@@ -109,17 +154,13 @@ impl Store {
 
     /// Returns the directory of a segment space, created if need be.
     pub(crate) fn create_space_directory(&self, name: Name) -> Result<PathBuf> {
-        let directory = self.space_directory(name);
+        let directory = self.shelf(name).directory().to_owned();
         fs::create_dir_all(&directory).map_err(Error::io("create", &directory))?;
         Ok(directory)
     }
 
     fn segments(&self) -> PathBuf {
         self.root.join("segments")
-    }
-
-    fn space_directory(&self, name: Name) -> PathBuf {
-        self.segments().join(name.as_str())
     }
 }
 
@@ -148,7 +189,7 @@ pub fn names_in(directory: &Path) -> Result<Vec<Name>> {
 }
 
 /// Returns the name that a directory stands for; anything else in the store is not ours.
-fn name_of(file_name: &OsStr) -> Option<Name> {
+pub(crate) fn name_of(file_name: &OsStr) -> Option<Name> {
     let bytes = file_name.as_encoded_bytes();
     let name = Name::new(bytes).ok()?;
     // A name is upper-cased on input, but a directory is written in capitals only.

@@ -29,8 +29,8 @@ use onecopy_format::segment_space::Name;
 use serde::Deserialize;
 use serde::Serialize;
 
+pub(crate) use self::file::located;
 pub use self::file::DefinitionError;
-pub(crate) use self::file::MAX_BYTES;
 pub use self::plan::Plan;
 use crate::error::Error;
 use crate::guests::GuestName;
@@ -43,7 +43,7 @@ use crate::restriction;
 use crate::text;
 
 /// The version of the format that is read and written.
-const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 
 /// A saved system that was defined and not saved yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

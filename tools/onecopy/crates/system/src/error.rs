@@ -140,6 +140,16 @@ pub enum Error {
         /// The guests that may.
         allow: Vec<GuestName>,
     },
+    /// The guest may not attach this segment space.
+    #[error("{}", kept_out(.space, .guest.as_ref(), .allow))]
+    RestrictedSpace {
+        /// The segment space.
+        space: Name,
+        /// The guest, if it has a name already.
+        guest: Option<GuestName>,
+        /// The guests that may.
+        allow: Vec<GuestName>,
+    },
     /// The template did not reach its save point.
     #[error("The template of {name} cannot be saved: {reason}{report}")]
     SavePoint {
@@ -317,9 +327,23 @@ fn late(has_kernel: bool, waited: Duration) -> String {
     )
 }
 
+fn kept_out(space: &Name, guest: Option<&GuestName>, allow: &[GuestName]) -> String {
+    let allow = names(allow);
+    match guest {
+        Some(guest) => {
+            format!("Guest {guest} may not attach {space}, which is restricted to: {allow}")
+        }
+        None => format!("{space} is restricted to: {allow}; the guest needs one of these names"),
+    }
+}
+
+fn names(guests: &[GuestName]) -> String {
+    let names: Vec<&str> = guests.iter().map(GuestName::as_str).collect();
+    names.join(", ")
+}
+
 fn refused(name: &Name, guest: Option<&GuestName>, allow: &[GuestName]) -> String {
-    let allow: Vec<&str> = allow.iter().map(GuestName::as_str).collect();
-    let allow = allow.join(", ");
+    let allow = names(allow);
     match guest {
         Some(guest) => {
             format!("Guest {guest} may not start from {name}, which is restricted to: {allow}")

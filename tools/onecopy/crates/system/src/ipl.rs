@@ -11,6 +11,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use onecopy_format::resources::FW_CFG_FILE;
@@ -26,6 +27,8 @@ use onecopy_machine::Qemu;
 use onecopy_machine::Ram;
 use onecopy_machine::SegmentDevice;
 use onecopy_machine::Tee;
+use onecopy_store::Space;
+use onecopy_store::Store;
 
 use self::compatibility::assume_qemu;
 use self::compatibility::check_machine;
@@ -46,6 +49,7 @@ use crate::process::Process;
 use crate::relay::Relay;
 use crate::resources::ResourceOptions;
 use crate::restriction;
+use crate::spaces::Attachment;
 use crate::systems::Generation;
 use crate::systems::Systems;
 use crate::Result;
@@ -75,6 +79,9 @@ pub struct IplOptions {
     pub cpus: u32,
     /// Segment spaces, which are plugged.
     pub segments: Vec<SegmentDevice>,
+    /// The spaces in the store that these are, in the same order and held for the guest; nothing if they
+    /// are in none.
+    pub spaces: Vec<Arc<Space>>,
     /// Network cards, which are plugged behind those.
     pub nics: Vec<NicOptions>,
     /// Whether a balloon is plugged, behind those.
@@ -103,6 +110,7 @@ impl IplOptions {
             memory_bytes: None,
             cpus: 1,
             segments: Vec::new(),
+            spaces: Vec::new(),
             nics: Vec::new(),
             balloon: false,
             disks: Vec::new(),
@@ -123,6 +131,7 @@ pub struct Guest {
     claim: Claim,
     record: Record,
     generation: Generation,
+    spaces: Vec<Arc<Space>>,
     systems: Systems,
 }
 
@@ -178,6 +187,7 @@ pub fn ipl(
         cpus: options.cpus,
         partition: options.partition.clone(),
         mac_addresses: nics.iter().map(|nic| nic.mac).collect(),
+        attachments: attachments(&options.spaces),
         ..Record::new(
             guest.clone(),
             options.name,
@@ -210,6 +220,7 @@ pub fn ipl(
         claim,
         record,
         generation,
+        spaces: options.spaces.clone(),
         systems: systems.clone(),
     };
     guest.go(&extra)?;
@@ -228,7 +239,8 @@ impl Guest {
         &mut self.machine
     }
 
-    /// Removes the guest's directory, and its generation if nobody uses that any more.
+    /// Removes the guest's directory, and its generations, of the system and of segment spaces, that
+    /// new guests do not get and nobody uses any more.
     ///
     /// # Errors
     ///
@@ -239,13 +251,21 @@ impl Guest {
             claim,
             record,
             generation,
+            spaces,
             systems,
             ..
         } = self;
         drop(machine);
+        // Others may have attached more.
+        let record = Record::read(&claim.file("")).unwrap_or(record);
         drop(claim);
         drop(generation);
+        drop(spaces);
         systems.remove_unused(record.system)?;
+        let store = Store::open(systems.root());
+        for attachment in &record.attachments {
+            store.shelf(attachment.space).leave(attachment.generation)?;
+        }
         Ok(())
     }
 
@@ -284,6 +304,14 @@ impl Guest {
         self.record.ready = true;
         self.claim.write(&self.record)
     }
+}
+
+/// Says which devices segment spaces become.
+fn attachments(spaces: &[Arc<Space>]) -> Vec<Attachment> {
+    let number = |(index, space): (usize, &Arc<Space>)| {
+        Attachment::new(space, format!("pmem{index}"), false)
+    };
+    spaces.iter().enumerate().map(number).collect()
 }
 
 /// Adds to the resources what the guest is told of its network cards.

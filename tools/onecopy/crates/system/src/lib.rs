@@ -44,9 +44,13 @@ mod relay;
 mod resources;
 mod restriction;
 mod save;
+mod spaces;
 mod stamp;
 mod systems;
 mod text;
+
+pub use onecopy_store::Class;
+pub use onecopy_store::Purged;
 
 pub use self::balloon::GuestMemory;
 pub use self::balloon::MemoryQuery;
@@ -78,10 +82,10 @@ pub use self::save::save;
 pub use self::save::save_running;
 pub use self::save::RunningOptions;
 pub use self::save::SaveOptions;
-pub use self::systems::Class;
+pub use self::spaces::Attachment;
+pub use self::spaces::Rules;
 pub use self::systems::FileCheck;
 pub use self::systems::Generation;
-pub use self::systems::Purged;
 pub use self::systems::Systems;
 
 /// Shorthand for results of this crate.

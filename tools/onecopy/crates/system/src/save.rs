@@ -41,7 +41,6 @@ use crate::manifest::SavedKernel;
 use crate::ranges;
 use crate::ranges::Range;
 use crate::stamp::Stamp;
-use crate::systems::use_up;
 use crate::systems::Generation;
 use crate::systems::Systems;
 use crate::systems::STATE;
@@ -269,7 +268,7 @@ fn publish(
     announce(&manifest)?;
     publisher.publish_directory(draft, manifest.generation)?;
     if let Some(skeleton) = skeleton {
-        use_up(&directory, skeleton)?;
+        systems.use_up(skeleton)?;
     }
     // As soon as we do not have the lock, another save may replace and remove it.
     systems.generation(manifest.name, manifest.generation)

@@ -3,41 +3,95 @@
 //! `onecopy query seg`
 
 use onecopy_format::segment_space::Name;
+use onecopy_store::holders;
 use onecopy_store::Space;
 use onecopy_store::Store;
+use onecopy_system::guests::Record;
+use onecopy_system::Guests;
+use onecopy_system::Rules;
 
 use crate::cli::QuerySegArgs;
 use crate::outcome::InvalidSpace;
 use crate::outcome::ListedSpace;
+use crate::outcome::ListedUser;
 use crate::outcome::Segments;
+use crate::outcome::View;
 use crate::progress::Line;
 
-pub(in crate::commands) fn run(args: &QuerySegArgs, store: &Store) -> anyhow::Result<Segments> {
-    let mut segments = Segments::default();
-    if let Some(name) = args.name {
-        // A segment space that was asked for by name and is missing or invalid is an error.
-        segments.spaces.push(examine(store, name, args.verify)?);
-        return Ok(segments);
-    }
-    for name in store.names()? {
-        match examine(store, name, args.verify) {
-            Ok(space) => segments.spaces.push(space),
-            Err(error) => {
-                segments.invalid.push(InvalidSpace {
+pub(in crate::commands) fn run(
+    args: &QuerySegArgs,
+    store: &Store,
+    guests: &Guests,
+) -> anyhow::Result<Segments> {
+    let mut segments = Segments::new(if args.users { View::Users } else { View::Members });
+    let records = guests.list()?;
+    let names = match args.name {
+        Some(name) => vec![name],
+        None => store.all_names()?,
+    };
+    for name in names {
+        let shelf = store.shelf(name);
+        let generations = shelf.generations()?;
+        let current = shelf.current()?;
+        if args.name.is_some() && (generations.is_empty() || current.is_some()) {
+            // A segment space that was asked for by name and is missing or invalid is an error.
+            store.current(name)?;
+        }
+        for &generation in &generations {
+            let is_current = current == Some(generation);
+            match examine(store, name, generation, is_current, args.verify, &records) {
+                Ok(space) => segments.spaces.push(space.among(&generations)),
+                // Its last user has gone just now.
+                Err(_) if !shelf.path(generation).exists() => {}
+                Err(error) => segments.invalid.push(InvalidSpace {
                     name,
                     error: format!("{error:#}"),
-                });
+                }),
             }
         }
     }
     Ok(segments)
 }
 
-fn examine(store: &Store, name: Name, verify: bool) -> anyhow::Result<ListedSpace> {
-    let space = store.current(name)?;
-    let generations = store.generations(name)?;
+fn examine(
+    store: &Store,
+    name: Name,
+    generation: u64,
+    is_current: bool,
+    verify: bool,
+    records: &[Record],
+) -> anyhow::Result<ListedSpace> {
+    let space = store.generation(name, generation)?;
+    let rules = Rules::of(store, name, generation)?;
+    let class = rules.class(is_current);
+    let users = users(store, &space, records)?;
     let checks = if verify { Some(check(&space)?) } else { None };
-    Ok(ListedSpace::new(&space, generations, checks.as_deref()))
+    Ok(ListedSpace::new(
+        &space,
+        &rules,
+        class,
+        users,
+        checks.as_deref(),
+    ))
+}
+
+/// Returns the guests that have the generation, and the processes that hold it for nobody of them.
+fn users(
+    store: &Store,
+    space: &Space,
+    records: &[Record],
+) -> onecopy_store::Result<Vec<ListedUser>> {
+    let mut users = Vec::new();
+    let mut others = holders(space.path())?;
+    for record in records {
+        if let Some(attachment) = record.uses(space.name(), space.generation(), store.root()) {
+            users.push(ListedUser::guest(&record.guest, attachment));
+            let keepers = [Some(record.keeper), record.qemu];
+            others.retain(|pid| keepers.iter().flatten().all(|keeper| keeper.pid != *pid));
+        }
+    }
+    users.extend(others.into_iter().map(ListedUser::process));
+    Ok(users)
 }
 
 fn check(space: &Space) -> anyhow::Result<Vec<onecopy_store::MemberCheck>> {

@@ -11,6 +11,7 @@ use onecopy_format::segment_space::Name;
 use onecopy_store::leftovers;
 use onecopy_store::Form;
 use onecopy_store::Publisher;
+use onecopy_store::Shelf;
 use onecopy_store::Store;
 use onecopy_system::guests::Stale;
 use onecopy_system::Guests;
@@ -32,11 +33,13 @@ pub enum Leftover {
         /// What is left.
         paths: Vec<PathBuf>,
     },
-    /// Generations of a saved system that new guests do not get, and whose last guest has ended
+    /// Generations of a saved system or a segment space that new guests do not get, and whose last guest has ended
     /// without removing them.
     Generations {
-        /// The saved system.
+        /// The saved system or the segment space.
         name: Name,
+        /// Which of both it is.
+        form: Form,
         /// The generations.
         generations: Vec<u64>,
     },
@@ -64,10 +67,19 @@ impl Leftover {
                 }
             }
         }
-        for name in systems.names().unwrap_or_default() {
-            match systems.unused(name) {
+        let systems = systems.names().unwrap_or_default().into_iter();
+        let spaces = store.all_names().unwrap_or_default().into_iter();
+        let names = systems
+            .map(|name| (name, Form::System))
+            .chain(spaces.map(|name| (name, Form::Segment)));
+        for (name, form) in names {
+            match shelf(store, name, form).unused() {
                 Ok(generations) if generations.is_empty() => {}
-                Ok(generations) => found.push(Self::Generations { name, generations }),
+                Ok(generations) => found.push(Self::Generations {
+                    name,
+                    form,
+                    generations,
+                }),
                 Err(error) => failed.push(chain(&error)),
             }
         }
@@ -79,7 +91,7 @@ impl Leftover {
     /// # Errors
     ///
     /// With the reason in words, when it cannot be removed.
-    pub fn clean(&self, systems: &Systems, guests: &Guests) -> Result<(), String> {
+    pub fn clean(&self, store: &Store, guests: &Guests) -> Result<(), String> {
         match self {
             Self::Guest(stale) => {
                 let removed = guests.remove_stale(stale);
@@ -92,8 +104,8 @@ impl Leftover {
                 let right = Publisher::lock(directory, *form);
                 right.map(|_| ()).map_err(|error| chain(&error))
             }
-            Self::Generations { name, .. } => {
-                let removed = systems.remove_unused(*name);
+            Self::Generations { name, form, .. } => {
+                let removed = shelf(store, *name, *form).remove_unused();
                 removed.map(|_| ()).map_err(|error| chain(&error))
             }
         }
@@ -133,7 +145,9 @@ impl fmt::Display for Leftover {
                 }
                 Ok(())
             }
-            Self::Generations { name, generations } => {
+            Self::Generations {
+                name, generations, ..
+            } => {
                 let numbers: Vec<_> = generations.iter().map(u64::to_string).collect();
                 let plural = if numbers.len() == 1 { "" } else { "s" };
                 let numbers = numbers.join(", ");
@@ -143,6 +157,14 @@ impl fmt::Display for Leftover {
                 )
             }
         }
+    }
+}
+
+/// Returns what there is of a name.
+fn shelf(store: &Store, name: Name, form: Form) -> Shelf {
+    match form {
+        Form::Segment => store.shelf(name),
+        Form::System => Shelf::new(store.root().join("systems").join(name.as_str()), form),
     }
 }
 

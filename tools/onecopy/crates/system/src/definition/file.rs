@@ -8,9 +8,6 @@ use serde::Deserialize;
 use super::Definition;
 use super::FORMAT;
 
-/// How long a definition may be, in bytes.
-pub(crate) const MAX_BYTES: u64 = 1 << 16;
-
 /// What is wrong with the file of a definition.
 #[derive(Debug, thiserror::Error)]
 pub enum DefinitionError {
@@ -30,10 +27,10 @@ pub enum DefinitionError {
         /// The version that was found.
         found: u32,
     },
-    /// It is that of another system.
+    /// It is that of another name.
     #[error("it defines {found}")]
     Name {
-        /// The system that it defines.
+        /// The name that it defines.
         found: Name,
     },
     /// The values do not fit together.
@@ -75,7 +72,7 @@ struct Version {
 }
 
 /// Says where in a text something is wrong.
-fn located(error: &toml::de::Error, text: &str) -> DefinitionError {
+pub(crate) fn located(error: &toml::de::Error, text: &str) -> DefinitionError {
     let at = error.span().map_or(0, |span| span.start);
     let before = text.get(..at).unwrap_or(text);
     let line = before.rsplit('\n').next().unwrap_or_default();
