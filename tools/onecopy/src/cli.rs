@@ -21,6 +21,7 @@ use clap::Subcommand;
 use onecopy_format::segment_space::Name;
 use onecopy_format::segment_space::SegmentType;
 use onecopy_machine::accel::Choice;
+use onecopy_machine::options::Sandbox;
 
 pub(crate) use self::defsys::DefsysArgs;
 pub(crate) use self::doctor::DoctorArgs;
@@ -84,6 +85,16 @@ pub(crate) struct Cli {
     /// Print the outcome as JSON, and a failure too; the verb schema says what is in it
     #[arg(long, global = true)]
     pub(crate) json: bool,
+
+    /// QEMU's filter of system calls: on; spawn, which lets it start helpers of network cards; or off
+    #[arg(
+        long,
+        global = true,
+        value_name = "MODE",
+        env = "ONECOPY_SANDBOX",
+        default_value = "on"
+    )]
+    pub(crate) sandbox: Sandbox,
 
     /// Keep the guest that is started, for another process of this program
     #[arg(long, hide = true)]

@@ -24,6 +24,7 @@ use std::path::absolute;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use onecopy_machine::Confinement;
 use onecopy_observe::Collector;
 use onecopy_observe::ANSWER_TIMEOUT;
 use onecopy_partition::Partitions;
@@ -46,6 +47,7 @@ struct Places {
     partitions: Partitions,
     guests: Guests,
     run: PathBuf,
+    confinement: Confinement,
 }
 
 /// Carries out the command.
@@ -61,9 +63,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
     Ok(match &cli.command {
         Command::Saveseg(args) => Outcome::Saved(saveseg::run(args, store)?),
         Command::Defsys(args) => Outcome::Defined(Box::new(defsys::run(args, systems)?)),
-        Command::Savesys(args) => {
-            Outcome::SavedSystem(Box::new(savesys::run(args, systems, guests)?))
-        }
+        Command::Savesys(args) => Outcome::SavedSystem(Box::new(savesys::run(args, &places)?)),
         Command::Ipl(args) if cli.keeper => ipl::keep(args, &places)?,
         Command::Ipl(args) => ipl::run(args, &places, cli.json)?,
         Command::Console(args) => Outcome::Left(console::run(args, guests)?),
@@ -87,7 +87,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Vmrm(VmrmCommand::Check(args)) => {
             Outcome::Checked(vmrm::check::run(args, guests)?)
         }
-        Command::Boot(args) => Outcome::Booted(Ended::new(&boot::run(args, store, cli.json)?)),
+        Command::Boot(args) => Outcome::Booted(Ended::new(&boot::run(args, &places, cli.json)?)),
         Command::Top(args) => Outcome::Seen(top::run(args, places.collector(), cli.json)?),
         Command::Report(args) => Outcome::Reported(report::run(args, places.collector())?),
         Command::Doctor(args) => Outcome::Examined(doctor::run(args, &places, &cli.run_dir)),
@@ -110,6 +110,9 @@ impl Places {
             systems: Systems::open(root),
             guests: Guests::open(&run),
             run,
+            confinement: Confinement {
+                sandbox: cli.sandbox,
+            },
         })
     }
 

@@ -8,14 +8,16 @@ use onecopy_machine::accel;
 use onecopy_machine::accel::Choice;
 use onecopy_machine::accel::Verdict;
 use onecopy_machine::options::Accel;
+use onecopy_machine::Confinement;
 use onecopy_machine::Qemu;
 
-/// Finds the emulator and checks its version.
-pub(crate) fn find(path: Option<&Path>) -> anyhow::Result<Qemu> {
-    Ok(match path {
+/// Finds the emulator, checks its version, and limits what it may do.
+pub(crate) fn find(path: Option<&Path>, confinement: &Confinement) -> anyhow::Result<Qemu> {
+    let qemu = match path {
         Some(path) => Qemu::at(path)?,
         None => Qemu::find()?,
-    })
+    };
+    Ok(qemu.confined(confinement))
 }
 
 /// Decides on an accelerator, and says so if it is not what one would expect.

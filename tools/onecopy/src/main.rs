@@ -20,6 +20,8 @@ mod terminal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use rustix::fs::Mode;
+use rustix::process::umask;
 
 use crate::cli::Cli;
 use crate::failure::Failure;
@@ -37,6 +39,9 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<ExitCode> {
+    // Whatever the user's habit is, others do not write to what we and QEMU create.
+    let habit = umask(Mode::WGRP | Mode::WOTH);
+    umask(habit | Mode::WGRP | Mode::WOTH);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

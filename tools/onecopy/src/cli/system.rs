@@ -86,7 +86,7 @@ pub(crate) struct SavesysArgs {
 Examples:
   onecopy ipl LX73
   onecopy ipl LX73 --as web --memory 1G --cpus 2 --segment USR
-  onecopy ipl LX73 --nic user --nic bridge,br=br0,mac=52:54:00:12:34:56
+  onecopy ipl LX73 --nic user --nic tap,ifname=tap0,script=no,mac=52:54:00:12:34:56
   onecopy ipl LX73 --parm 'systemd.unit=rescue.target' --resource role=db --foreground
   onecopy ipl --partition web")]
 pub(crate) struct IplArgs {

@@ -15,6 +15,7 @@ use onecopy_store::Store;
 
 use super::attach;
 use super::attach::Attached;
+use super::Places;
 use crate::boot;
 use crate::boot::End;
 use crate::cli::BootArgs;
@@ -25,18 +26,22 @@ use crate::terminal;
 /// What every guest's kernel is told: where its console is, and to end after a panic.
 const PARAMETERS: &str = "console=ttyS0 panic=-1";
 
-pub(super) fn run(args: &BootArgs, store: &Store, json: bool) -> anyhow::Result<End> {
+pub(super) fn run(args: &BootArgs, places: &Places, json: bool) -> anyhow::Result<End> {
     // What is no name of a guest is on no list.
     let guest = args.name.parse().ok();
-    let Attached { attachment, spaces } =
-        attach::attach(&args.segments, args.root_segment, guest.as_ref(), store)?;
+    let Attached { attachment, spaces } = attach::attach(
+        &args.segments,
+        args.root_segment,
+        guest.as_ref(),
+        &places.store,
+    )?;
     for path in [Some(&args.kernel), args.initrd.as_ref()]
         .into_iter()
         .flatten()
     {
         std::fs::File::open(path).with_context(|| format!("Cannot open {}", path.display()))?;
     }
-    let qemu = emulator::find(args.qemu.as_deref())?;
+    let qemu = emulator::find(args.qemu.as_deref(), &places.confinement)?;
     let accel = emulator::choose(args.accel, &qemu);
     let config = Config {
         name: args.name.clone(),
@@ -54,7 +59,7 @@ pub(super) fn run(args: &BootArgs, store: &Store, json: bool) -> anyhow::Result<
     };
     let tee = terminal::console_output(json);
     let end = boot::run(&config, tee, args.timeout.map(Duration::from_secs))?;
-    leave(spaces, store)?;
+    leave(spaces, &places.store)?;
     Ok(end)
 }
 

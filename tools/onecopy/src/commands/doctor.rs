@@ -18,6 +18,7 @@ pub(super) fn run(args: &DoctorArgs, places: &Places, run: &Path) -> Examined {
         store: places.systems.root().to_owned(),
         run: run.to_owned(),
         qemu: args.qemu.clone(),
+        confinement: places.confinement.clone(),
     });
     let (store, systems, guests) = (&places.store, &places.systems, &places.guests);
     let (leftovers, failed) = Leftover::find(store, systems, guests);

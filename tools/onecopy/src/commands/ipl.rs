@@ -121,6 +121,7 @@ fn plan(args: &IplArgs, places: &Places, interrupt: &Interrupt) -> anyhow::Resul
             },
             timeout: args.timeout,
             interrupt: interrupt.clone(),
+            confinement: places.confinement.clone(),
             ..options
         },
         small_pages,

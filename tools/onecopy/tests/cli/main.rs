@@ -12,6 +12,7 @@
 
 mod boot;
 mod compatibility;
+mod confined;
 mod contract;
 mod defsys;
 mod doctor;
@@ -26,6 +27,7 @@ mod nic;
 mod partition;
 mod partition_refused;
 mod partition_table;
+mod planted;
 mod query;
 mod running;
 mod saved;

@@ -224,7 +224,7 @@ fn a_run_directory_that_is_none_changes_nothing() {
     ] {
         assert_eq!(
             refused(&dir, args, 1),
-            "Cannot read DIR/run/guests: Not a directory (os error 20)"
+            "Cannot open DIR/run: Not a directory (os error 20)"
         );
     }
     assert_eq!(table(&dir), before);

@@ -292,7 +292,7 @@ fn who_may_not_look_at_the_guests_is_told() {
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(7), ""), "{ran:?}");
     eqnice!(
         ran.stderr,
-        "onecopy: Cannot read DIR/run/guests: Permission denied (os error 13)\n"
+        "onecopy: Cannot open DIR/run/guests: Permission denied (os error 13)\n"
     );
     mode(&dir.path("run"), 0o555);
     let ran = run("--json");
@@ -374,10 +374,9 @@ fn a_service_reports_reads_its_configuration_again_and_ends_in_order() {
     );
     configure(&dir, 0, "host.interval = 1\n");
     service.signal(Signal::HUP);
-    assert_eq!(
-        said.next().unwrap().unwrap(),
-        "the configuration was read again"
-    );
+    // A round may come between that finds memory as it is by now.
+    let read = said.find(|line| !line.as_ref().unwrap().starts_with("squeeze"));
+    assert_eq!(read.unwrap().unwrap(), "the configuration was read again");
     assert!(said
         .next()
         .unwrap()

@@ -16,6 +16,7 @@ use anyhow::Result;
 use onecopy_format::segment_space::Name;
 use onecopy_format::segment_space::SegmentType;
 use onecopy_machine::qmp::commands;
+use onecopy_machine::Confinement;
 use onecopy_machine::Interrupt;
 use onecopy_machine::Tee;
 use onecopy_system::ranges;
@@ -178,6 +179,7 @@ impl SavedSystem {
         let options = RunningOptions {
             name: Name::new(name.as_bytes())?,
             qemu: None,
+            confinement: Confinement::default(),
             timeout: TIMEOUT,
             interrupt: Interrupt::default(),
         };

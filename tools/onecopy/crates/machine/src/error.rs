@@ -32,6 +32,13 @@ pub enum Error {
         /// Its last words.
         report: Box<Report>,
     },
+    /// QEMU was built without its sandbox.
+    #[error("{} was built without seccomp, so its sandbox cannot be switched on; install one that has it, or \
+             give --sandbox off: the guest is then confined by its user alone", .path.display())]
+    NoSandbox {
+        /// The emulator.
+        path: std::path::PathBuf,
+    },
     /// Something did not happen in time.
     #[error("No end of {doing} within {} ms{report}", .waited.as_millis())]
     Timeout {

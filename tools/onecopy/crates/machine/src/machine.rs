@@ -8,14 +8,17 @@ mod state;
 mod talk;
 
 use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 use std::time::Instant;
 
 use tempfile::TempDir;
 
 use self::connect::accept;
+use self::connect::explain;
 use self::connect::listen;
 use self::connect::start_failure;
 pub use self::state::state_uri;
@@ -61,6 +64,13 @@ pub struct Machine {
     _directory: TempDir,
 }
 
+/// Creates or empties the file of a console, which may say secrets: a new one is for its owner only.
+fn create_log(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(path)
+}
+
 impl Machine {
     /// Starts QEMU and waits until its monitor answers. The guest runs, unless the configuration
     /// asks for a paused one.
@@ -87,7 +97,7 @@ impl Machine {
             .console_log
             .clone()
             .unwrap_or_else(|| directory.path().join("console.log"));
-        let log = File::create(&console_log)
+        let log = create_log(&console_log)
             .map_err(Error::io(format!("create {}", console_log.display())))?;
         let paths = [
             directory.path().join("console"),
@@ -99,14 +109,15 @@ impl Machine {
             console: &paths[0],
             qmp: &paths[1],
         };
-        let mut command = Command::new(config.qemu.path());
+        let mut command = config.qemu.command();
         command.args(config.arguments(sockets));
         let mut process = Process::start(command)
             .map_err(Error::io(format!("start {}", config.qemu.path().display())))?;
 
         let interrupt = &config.interrupt;
         let doing = "connecting its console";
-        let stream = accept(&console_socket, &mut process, interrupt, doing)?;
+        let stream = accept(&console_socket, &mut process, interrupt, doing)
+            .map_err(|error| explain(error, &config.qemu))?;
         let console = Console::attach(stream, log, tee).map_err(Error::io("read the console"))?;
         let doing = "connecting its monitor";
         let stream = accept(&qmp_socket, &mut process, interrupt, doing)?;
@@ -134,7 +145,7 @@ impl Machine {
     }
 
     /// Returns where the console's output is being written.
-    pub fn console_log(&self) -> &std::path::Path {
+    pub fn console_log(&self) -> &Path {
         &self.console_log
     }
 

@@ -13,6 +13,7 @@ mod device;
 mod handover;
 mod machine;
 mod params;
+mod sandbox;
 
 use std::ffi::OsString;
 
@@ -41,6 +42,8 @@ pub use self::machine::Name;
 pub use self::machine::NumaNode;
 pub use self::machine::Smp;
 pub use self::params::Params;
+pub use self::sandbox::Sandbox;
+pub use self::sandbox::UnknownSandbox;
 
 /// Something that adds arguments to QEMU's command line.
 pub trait Switch {

@@ -5,7 +5,6 @@
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use onecopy_format::segment_space::Name;
 use onecopy_store::listed;
@@ -29,14 +28,9 @@ pub enum Error {
         /// Why it failed.
         source: io::Error,
     },
-    /// The table is held by another process.
-    #[error("{} is locked by another process for more than {} s", .path.display(), .waited.as_secs())]
-    Locked {
-        /// The directory.
-        path: PathBuf,
-        /// How long it was waited for.
-        waited: Duration,
-    },
+    /// A file cannot be used, or is held by another process.
+    #[error(transparent)]
+    Directory(#[from] onecopy_directory::Error),
     /// Guests cannot be listed.
     #[error(transparent)]
     System(#[from] onecopy_system::Error),
@@ -48,9 +42,6 @@ pub enum Error {
         /// What is wrong with it.
         source: FormError,
     },
-    /// There is a link where a file or a directory must be.
-    #[error("{} is a symbolic link, which is not followed; put the file itself there", .0.display())]
-    Link(PathBuf),
     /// The table says that there is a file, and there is none.
     #[error("{} is missing: the resources of partition {partition}; bring it back, or define them anew with --replace", .path.display())]
     NoResources {
@@ -130,17 +121,17 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Io { source, .. } => source.into(),
+            Self::Directory(error) => error.into(),
             Self::System(error) => error.kind(),
             Self::Unknown { .. } => Kind::Unknown,
-            Self::Locked { .. }
-            | Self::Exists(_)
+            Self::Exists(_)
             | Self::OtherKernel { .. }
             | Self::InUse { .. }
             | Self::NothingToRollBack { .. }
             | Self::Removed(_) => Kind::State,
             Self::Shortage { .. } => Kind::Shortage,
             Self::Invalid { .. } => Kind::Failed,
-            Self::Damaged { .. } | Self::Link(_) | Self::NoResources { .. } => Kind::Damaged,
+            Self::Damaged { .. } | Self::NoResources { .. } => Kind::Damaged,
         }
     }
 }

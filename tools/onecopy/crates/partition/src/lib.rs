@@ -20,7 +20,6 @@
 //!
 //! Starting a guest in a partition is what the command does, with the crate `onecopy-system`.
 
-mod directory;
 mod error;
 mod form;
 mod host;

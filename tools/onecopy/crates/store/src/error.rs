@@ -28,6 +28,17 @@ pub enum Error {
         /// Why it failed.
         source: io::Error,
     },
+    /// A directory cannot be used.
+    #[error(transparent)]
+    Directory(#[from] onecopy_directory::Error),
+    /// The link to the current generation leads to something else.
+    #[error("{} leads to {}, which is no generation; make it the name of one, or save the segment space again", .link.display(), .target.display())]
+    Target {
+        /// The link.
+        link: PathBuf,
+        /// Where it leads to.
+        target: PathBuf,
+    },
     /// There is no segment space of this name.
     #[error("There is no segment space {name} in {}; {}", .root.display(), listed(.existing, "nothing has been saved there"))]
     NotFound {
@@ -105,7 +116,8 @@ impl Error {
         match self {
             Self::Io { source, .. } => source.into(),
             Self::NotFound { .. } => Kind::Unknown,
-            Self::Format { .. } => Kind::Damaged,
+            Self::Directory(error) => error.into(),
+            Self::Format { .. } | Self::Target { .. } => Kind::Damaged,
             Self::Locked { .. } => Kind::State,
             Self::Mkfs { source, .. } if source.is_full() => Kind::Shortage,
             _ => Kind::Failed,

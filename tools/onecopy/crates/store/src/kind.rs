@@ -22,6 +22,19 @@ pub enum Kind {
     Denied,
 }
 
+impl From<&onecopy_directory::Error> for Kind {
+    fn from(error: &onecopy_directory::Error) -> Self {
+        use onecopy_directory::Error;
+
+        match error {
+            Error::Io { source, .. } => source.into(),
+            Error::Locked { .. } => Self::State,
+            Error::Link(_) => Self::Damaged,
+            Error::Owner { .. } | Error::Writable { .. } => Self::Denied,
+        }
+    }
+}
+
 impl From<&io::Error> for Kind {
     fn from(error: &io::Error) -> Self {
         match error.kind() {

@@ -40,6 +40,9 @@ pub enum Error {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] onecopy_store::Error),
+    /// A directory cannot be used.
+    #[error(transparent)]
+    Directory(#[from] onecopy_directory::Error),
     /// QEMU cannot be used.
     #[error(transparent)]
     Qemu(#[from] QemuError),
@@ -298,6 +301,7 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Io { source, .. } => source.into(),
+            Self::Directory(error) => error.into(),
             Self::Store(error) => error.kind(),
             Self::NotFound { .. } | Self::NoGuest { .. } => Kind::Unknown,
             Self::NotSaved(_)

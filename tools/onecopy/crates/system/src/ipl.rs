@@ -20,6 +20,7 @@ use onecopy_machine::options::Accel;
 use onecopy_machine::options::FwCfg;
 use onecopy_machine::qmp::commands;
 use onecopy_machine::Config;
+use onecopy_machine::Confinement;
 use onecopy_machine::Disk;
 use onecopy_machine::Interrupt;
 use onecopy_machine::Machine;
@@ -71,6 +72,8 @@ pub struct IplOptions {
     pub partition: Option<GuestName>,
     /// The emulator; `None` searches it on `PATH`.
     pub qemu: Option<PathBuf>,
+    /// What the emulator may do on the host.
+    pub confinement: Confinement,
     /// What executes the guest; it must be what executed the template. `None` takes that.
     pub accel: Option<Accel>,
     /// Memory in bytes; `None` takes that of the template. More is plugged.
@@ -106,6 +109,7 @@ impl IplOptions {
             guest: None,
             partition: None,
             qemu: None,
+            confinement: Confinement::default(),
             accel: None,
             memory_bytes: None,
             cpus: 1,
@@ -175,7 +179,7 @@ pub fn ipl(
     let nics = Nic::draw(&options.nics).map_err(Error::Random)?;
     let extra = Extra::new(&manifest.machine, options, &nics)?;
     let options = &told(options, &nics);
-    let qemu = assume_qemu(options.qemu.as_deref(), manifest);
+    let qemu = assume_qemu(options.qemu.as_deref(), manifest).confined(&options.confinement);
     let accel = choose_accel(options.accel, manifest, &qemu)?;
     generation.verify(&options.interrupt)?;
 
@@ -257,7 +261,7 @@ impl Guest {
         } = self;
         drop(machine);
         // Others may have attached more.
-        let record = Record::read(&claim.file("")).unwrap_or(record);
+        let record = claim.read().unwrap_or(record);
         drop(claim);
         drop(generation);
         drop(spaces);

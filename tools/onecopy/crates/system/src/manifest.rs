@@ -33,9 +33,6 @@ pub(crate) const FILE: &str = "manifest.toml";
 /// What the last line begins with.
 const SEAL: &str = "# sha256 = ";
 
-/// How long a manifest may be, in bytes.
-pub(crate) const MAX_BYTES: u64 = 1 << 20;
-
 /// What is wrong with a manifest.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {

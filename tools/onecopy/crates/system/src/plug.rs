@@ -6,6 +6,7 @@
 use onecopy_machine::options::BlockFormat;
 use onecopy_machine::options::Blockdev;
 use onecopy_machine::options::MemoryBackendFile;
+use onecopy_machine::options::Sandbox;
 use onecopy_machine::qmp::commands;
 use onecopy_machine::Disk;
 use onecopy_machine::Machine;
@@ -57,6 +58,10 @@ pub enum PlugError {
         /// How many there can be.
         max: u32,
     },
+    /// A helper is another program, which the sandbox does not let QEMU start.
+    #[error("A network card of this kind needs a helper program, which QEMU's sandbox does not start; connect it \
+             to something that is there, as in tap,ifname=tap0,script=no,downscript=no, or give --sandbox spawn")]
+    Helper,
     /// Two cards cannot be told from each other.
     #[error("Two network cards of one guest cannot both have the address {0}")]
     SameMac(MacAddress),
@@ -109,6 +114,7 @@ impl<'a> Extra<'a> {
             return Err(PlugError::Ports { max });
         }
         check_addresses(nics)?;
+        check_helpers(nics, options.confinement.sandbox)?;
         Ok(Self {
             memory_bytes,
             cpus,
@@ -154,6 +160,13 @@ fn check_addresses(nics: &[Nic<'_>]) -> Result<(), PlugError> {
         {
             return Err(PlugError::SameMac(nic.mac));
         }
+    }
+    Ok(())
+}
+
+fn check_helpers(nics: &[Nic<'_>], sandbox: Sandbox) -> Result<(), PlugError> {
+    if sandbox == Sandbox::On && nics.iter().any(Nic::needs_helper) {
+        return Err(PlugError::Helper);
     }
     Ok(())
 }
@@ -355,5 +368,30 @@ mod tests {
             refused.ends_with("both have the address 02:00:00:00:00:01"),
             "{refused}"
         );
+    }
+
+    #[test]
+    fn a_card_that_needs_a_helper_needs_a_sandbox_that_starts_it() {
+        let extra = |nic: &str, sandbox: Sandbox| {
+            let mut options = IplOptions::new("LX".parse().unwrap());
+            options.nics = vec![nic.parse().unwrap()];
+            options.confinement.sandbox = sandbox;
+            extra_of(&options)
+        };
+        for nic in ["bridge,br=br0", "tap", "tap,helper=/x", "user,smb=/srv"] {
+            let refused = extra(nic, Sandbox::On).unwrap_err();
+            assert!(refused.contains("--sandbox spawn"), "{nic}: {refused}");
+            for sandbox in [Sandbox::Spawn, Sandbox::Off] {
+                assert_eq!(extra(nic, sandbox), Ok((0, 1)), "{nic}");
+            }
+        }
+        for nic in [
+            "user",
+            "tap,ifname=t0,script=no",
+            "tap,fd=7",
+            "stream,addr.type=unix",
+        ] {
+            assert_eq!(extra(nic, Sandbox::On), Ok((0, 1)), "{nic}");
+        }
     }
 }

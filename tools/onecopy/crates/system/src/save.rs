@@ -101,12 +101,13 @@ pub fn save(options: &SaveOptions, systems: &Systems) -> Result<Generation> {
         Some(definition) => definition.ranges_for(&kernel.layout)?,
         None => ranges::divide(&kernel.layout, options.memory_bytes, options.kernel_bytes)?,
     };
-    let directory = systems.directory(options.name);
-    fs::create_dir_all(&directory).map_err(Error::io("create", &directory))?;
+    let shelf = systems.shelf(options.name);
+    shelf.create()?;
+    let directory = shelf.directory();
     // Makes room: drafts of killed processes, and generations that nobody uses any more.
     systems.remove_unused(options.name)?;
 
-    let draft = Scratch::create(&directory)?;
+    let draft = Scratch::create(directory)?;
     let command_line = command_line(options, &ranges);
     let machine = run(options, &kernel, &ranges, &command_line, draft.path())?;
     let files = seal(&ranges, draft.path(), content::PUBLIC, &options.interrupt)?;

@@ -98,6 +98,7 @@ pub(super) fn check(
 ) -> anyhow::Result<Generation> {
     let options = IplOptions {
         interrupt: interrupt.clone(),
+        confinement: places.confinement.clone(),
         ..options(name, kernel, resources, guest, places)?
     };
     Ok(onecopy_system::check(&options, &places.systems)?)

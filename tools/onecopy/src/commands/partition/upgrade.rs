@@ -174,6 +174,10 @@ fn start(
     let mut arguments: Vec<OsString> = Vec::new();
     arguments.extend(["--root".into(), places.partitions.root().into()]);
     arguments.extend(["--run-dir".into(), places.run.clone().into()]);
+    arguments.extend([
+        "--sandbox".into(),
+        places.confinement.sandbox.to_string().into(),
+    ]);
     arguments.push("ipl".into());
     for (option, value) in [
         ("--partition", upgrade.after.name.to_string()),

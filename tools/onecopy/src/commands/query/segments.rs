@@ -23,7 +23,11 @@ pub(in crate::commands) fn run(
     store: &Store,
     guests: &Guests,
 ) -> anyhow::Result<Segments> {
-    let mut segments = Segments::new(if args.users { View::Users } else { View::Members });
+    let mut segments = Segments::new(if args.users {
+        View::Users
+    } else {
+        View::Members
+    });
     let records = guests.list()?;
     let names = match args.name {
         Some(name) => vec![name],

@@ -4,7 +4,6 @@
 
 use std::fmt;
 use std::io::Write;
-use std::process::Command;
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -106,7 +105,7 @@ fn run(qemu: &Qemu, accel: Accel) -> std::io::Result<Verdict> {
         .with_number("bootindex", 1);
     Device(disk).add_to(&mut args);
 
-    let mut command = Command::new(qemu.path());
+    let mut command = qemu.command();
     command.args(args);
     let mut process = Process::start(command)?;
     let status = process.wait(TRIAL_TIMEOUT)?;

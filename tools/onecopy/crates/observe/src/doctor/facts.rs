@@ -13,6 +13,8 @@ pub struct Facts {
     pub qemu: Result<String, String>,
     /// KVM.
     pub kvm: Kvm,
+    /// QEMU's sandbox.
+    pub sandbox: Sandbox,
     /// The word in brackets in `/sys/kernel/mm/transparent_hugepage/enabled`.
     pub transparent_hugepage: Option<String>,
     /// Memory that is set aside for huge pages that programs have to ask for.
@@ -45,6 +47,19 @@ pub enum Kvm {
     /// A trial guest has run on it.
     Works,
     /// It has not, for this reason.
+    Fails(String),
+    /// Nothing could be tried without QEMU.
+    Untried,
+}
+
+/// QEMU's filter of system calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sandbox {
+    /// QEMU has it.
+    Works,
+    /// It was switched off.
+    Off,
+    /// QEMU does not take it, and says this.
     Fails(String),
     /// Nothing could be tried without QEMU.
     Untried,

@@ -11,6 +11,7 @@ use super::Directory;
 use super::Facts;
 use super::Filesystem;
 use super::Kvm;
+use super::Sandbox;
 use crate::size::rounded;
 
 /// The longest path of a socket, in bytes.
@@ -85,6 +86,7 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
     let mut findings = vec![
         qemu(facts),
         kvm(&facts.kvm),
+        sandbox(&facts.sandbox),
         transparent_hugepage(facts),
         hugetlb(facts),
         ksm(facts),
@@ -136,6 +138,29 @@ fn kvm(kvm: &Kvm) -> Finding {
             format!("There is /dev/kvm, but {reason}"),
             slow,
             "In a virtual machine, ask its host for nested virtualization.",
+        ),
+    }
+}
+
+fn sandbox(sandbox: &Sandbox) -> Finding {
+    let id = "sandbox";
+    let alone = "A guest that breaks out of its QEMU can make all system calls, with the rights of QEMU's user.";
+    match sandbox {
+        Sandbox::Works => Finding::ok(id, "QEMU filters its system calls"),
+        Sandbox::Untried => {
+            Finding::warning(id, "QEMU's sandbox was not tried: there is no QEMU", "", "")
+        }
+        Sandbox::Off => Finding::warning(
+            id,
+            "QEMU's sandbox is switched off",
+            alone,
+            "Leave out --sandbox off and ONECOPY_SANDBOX=off.",
+        ),
+        Sandbox::Fails(said) => Finding::error(
+            id,
+            format!("QEMU has no sandbox: {said}"),
+            "No guest is saved or started, unless with --sandbox off.",
+            "Install a QEMU that was built with seccomp.",
         ),
     }
 }
@@ -375,6 +400,7 @@ mod tests {
         Facts {
             qemu: Ok("qemu-system-x86_64 10.0.2".to_owned()),
             kvm: Kvm::Works,
+            sandbox: Sandbox::Works,
             transparent_hugepage: Some("madvise".to_owned()),
             hugetlb_bytes: 0,
             ksm_run: Some(0),
@@ -409,9 +435,15 @@ mod tests {
     fn each_thing_that_is_wrong_is_found_alone() {
         use Severity::{Error, Warning};
         type Spoil = fn(&mut Facts);
-        let cases: [(Spoil, &str, Severity); 18] = [
+        let cases: [(Spoil, &str, Severity); 20] = [
             (|facts| facts.qemu = Err("no".to_owned()), "qemu", Error),
             (|facts| facts.kvm = Kvm::Missing, "kvm", Warning),
+            (|facts| facts.sandbox = Sandbox::Off, "sandbox", Warning),
+            (
+                |facts| facts.sandbox = Sandbox::Fails("no".to_owned()),
+                "sandbox",
+                Error,
+            ),
             (|facts| facts.kvm = Kvm::Denied, "kvm", Warning),
             (
                 |facts| facts.kvm = Kvm::Fails("slow".to_owned()),

@@ -12,6 +12,8 @@ use std::path::PathBuf;
 use onecopy_machine::accel::kvm_verdict;
 use onecopy_machine::accel::Verdict;
 use onecopy_machine::accounting::Residency;
+use onecopy_machine::options;
+use onecopy_machine::Confinement;
 use onecopy_machine::Qemu;
 use onecopy_store::Mkfs;
 use rustix::fs::access;
@@ -29,6 +31,7 @@ use super::Directory;
 use super::Facts;
 use super::Filesystem;
 use super::Kvm;
+use super::Sandbox;
 use crate::guest::chain;
 
 /// What to look at.
@@ -40,6 +43,8 @@ pub struct Places {
     pub run: PathBuf,
     /// The emulator; [`None`] searches it on `PATH`.
     pub qemu: Option<PathBuf>,
+    /// What it may do on the host.
+    pub confinement: Confinement,
 }
 
 impl Facts {
@@ -50,9 +55,17 @@ impl Facts {
             Some(path) => Qemu::at(path),
             None => Qemu::find(),
         };
+        let qemu = qemu.map(|qemu| qemu.confined(&places.confinement));
         let mm = Path::new("/sys/kernel/mm");
         Self {
             kvm: kvm(qemu.as_ref().ok()),
+            sandbox: match (&qemu, places.confinement.sandbox) {
+                (Err(_), _) => Sandbox::Untried,
+                (_, options::Sandbox::Off) => Sandbox::Off,
+                (Ok(qemu), _) => qemu
+                    .check_sandbox()
+                    .map_or_else(Sandbox::Fails, |()| Sandbox::Works),
+            },
             qemu: qemu
                 .map(|qemu| format!("{} {}", qemu.path().display(), qemu.version()))
                 .map_err(|error| chain(&error)),

@@ -2,12 +2,12 @@
 
 //! What is known about a guest that runs.
 
-use std::fs;
 use std::io;
 use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 
+use onecopy_directory::Directory;
 use onecopy_format::segment_space::Name;
 use serde::Deserialize;
 use serde::Serialize;
@@ -95,8 +95,8 @@ impl Record {
     }
 
     /// Reads the record in the directory of a guest; [`None`] if there is none.
-    pub(crate) fn read(directory: &Path) -> Option<Self> {
-        let text = fs::read_to_string(directory.join(FILE)).ok()?;
+    pub(crate) fn read(directory: &Directory) -> Option<Self> {
+        let text = directory.read(FILE).ok()??;
         toml::from_str(&text).ok()
     }
 
