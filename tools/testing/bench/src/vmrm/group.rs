@@ -3,7 +3,9 @@
 //! The group (cgroup) that the guests' QEMUs are in, below a limit.
 
 use std::fs;
+use std::fs::File;
 use std::io;
+use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 use std::thread;
@@ -98,14 +100,18 @@ impl Group {
             has_swap_in_limit,
             ..
         } = self.version;
-        // Without the controller the group has no such file, and none can be made there.
-        fs::write(self.path.join(limit), self.limit_bytes.to_string())?;
-        let swap = self.path.join(swap);
-        if swap.exists() {
-            let bytes = u64::from(*has_swap_in_limit) * self.limit_bytes;
-            fs::write(swap, bytes.to_string())?;
+        self.write(limit, self.limit_bytes)?;
+        if self.path.join(swap).exists() {
+            self.write(swap, u64::from(*has_swap_in_limit) * self.limit_bytes)?;
         }
         Ok(())
+    }
+
+    /// Writes to a file of the group. It must be there: where a version has no file system of its own, a
+    /// group is only a directory.
+    fn write(&self, name: &str, number: u64) -> io::Result<()> {
+        let mut file = File::options().write(true).open(self.path.join(name))?;
+        file.write_all(number.to_string().as_bytes())
     }
 
     /// Returns its path below the directory of groups.
@@ -115,7 +121,7 @@ impl Group {
 
     /// Moves a process into it. What that has already is not limited.
     pub(super) fn add(&self, pid: u32) -> Result<()> {
-        Ok(fs::write(self.path.join("cgroup.procs"), pid.to_string())?)
+        Ok(self.write("cgroup.procs", pid.into())?)
     }
 
     /// Waits until there is so much; not longer than `pause`, since it may never be.

@@ -34,7 +34,7 @@ use crate::paths;
 /// MiB.
 pub(super) const GUESTS: u32 = 5;
 pub(super) const TOUCHED_MIB: u64 = 192;
-pub(super) const LIMIT_MIB: u64 = 448;
+pub(super) const LIMIT_MIB: u64 = 640;
 
 /// How often guests are squeezed with a manager. Once without is enough: few of them survive.
 const ROUNDS: usize = 3;
