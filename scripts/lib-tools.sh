@@ -19,11 +19,13 @@ plain_tools() {
 		g++ g++
 		gcc gcc
 		git git
+		groff-base groff
 		kmod depmod
 		libc6-dev /usr/include/stdio.h
 		libelf-dev /usr/include/libelf.h
 		libssl-dev /usr/include/openssl/ssl.h
 		make make
+		man-db man
 		mmdebstrap mmdebstrap
 		patch patch
 		perl pod2usage

@@ -25,15 +25,19 @@ use onecopy_machine::options::Sandbox;
 
 pub(crate) use self::defsys::DefsysArgs;
 pub(crate) use self::doctor::DoctorArgs;
+pub(crate) use self::generate::CompletionsArgs;
+pub(crate) use self::generate::ManArgs;
 pub(crate) use self::generate::SchemaArgs;
 pub(crate) use self::partition::DefineArgs;
 pub(crate) use self::partition::PartitionCommand;
+use self::partition::QueryPartitionsArgs;
 pub(crate) use self::partition::ReiplArgs;
 pub(crate) use self::partition::RemoveArgs;
 pub(crate) use self::partition::RollbackArgs;
 pub(crate) use self::partition::ShowArgs;
 pub(crate) use self::partition::UpgradeArgs;
 pub(crate) use self::see::MetricsArgs;
+use self::see::QueryMemoryArgs;
 pub(crate) use self::see::ReportArgs;
 pub(crate) use self::see::TopArgs;
 pub(crate) use self::segment::QuerySegArgs;
@@ -63,6 +67,8 @@ const DEFAULT_RUN: &str = "/run/onecopy";
 #[command(
     name = "onecopy",
     version,
+    subcommand_help_heading = "Verbs",
+    subcommand_value_name = "VERB",
     after_help = status::help() + "
 
 Examples:
@@ -134,6 +140,8 @@ pub(crate) enum Command {
     Metrics(MetricsArgs),
     Doctor(DoctorArgs),
     Schema(SchemaArgs),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
 }
 
 /// Save a segment space as a new generation.
@@ -190,6 +198,8 @@ pub(crate) enum QueryCommand {
     Seg(QuerySegArgs),
     Nss(QueryNssArgs),
     Guests(QueryGuestsArgs),
+    Memory(QueryMemoryArgs),
+    Partitions(QueryPartitionsArgs),
 }
 
 /// Start a guest in the foreground.
@@ -288,10 +298,77 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+    use crate::manual::EXAMPLES;
 
     #[test]
     fn the_definition_of_the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// Calls `check` for each verb that has no verbs below it, and each that has.
+    fn walk(command: &clap::Command, check: &mut impl FnMut(&clap::Command)) {
+        check(command);
+        for verb in command.get_subcommands() {
+            if verb.get_name() != "help" {
+                walk(verb, check);
+            }
+        }
+    }
+
+    #[test]
+    fn every_verb_and_every_argument_has_help() {
+        let mut command = Cli::command();
+        command.build();
+        let mut verbs = 0;
+        walk(&command, &mut |verb| {
+            verbs += 1;
+            let name = verb.get_display_name().unwrap_or_default();
+            assert!(verb.get_about().is_some(), "{name}");
+            for argument in verb.get_arguments() {
+                assert!(argument.get_help().is_some(), "{name} {argument}");
+            }
+        });
+        assert!(verbs > 25, "only {verbs} were found");
+    }
+
+    /// Divides a line as a shell does, if it is as simple as those in the examples.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        let mut is_quoted = false;
+        for character in line.chars() {
+            match (character, words.last_mut()) {
+                ('\'', _) => is_quoted = !is_quoted,
+                (' ', _) if !is_quoted => words.push(String::new()),
+                (_, Some(word)) => word.push(character),
+                (_, None) => {}
+            }
+        }
+        words
+    }
+
+    #[test]
+    fn examples_of_every_verb_are_understood_and_are_of_that_verb() {
+        let mut command = Cli::command();
+        command.build();
+        walk(&command, &mut |verb| {
+            let name = verb.get_bin_name().unwrap_or_default();
+            let help = verb.get_after_help().map(ToString::to_string);
+            let help = help.unwrap_or_default();
+            let examples = help.split_once(EXAMPLES).map(|(_, examples)| examples);
+            let is_group = verb.has_subcommands() && name != "onecopy";
+            let mut count = 0;
+            for line in examples.unwrap_or_default().lines() {
+                let Some(at) = line.find("onecopy ") else {
+                    continue;
+                };
+                let line = line[at..].split(['|', '>']).next().unwrap();
+                assert!(is_group || line.starts_with(name), "{name}: {line}");
+                let parsed = Cli::try_parse_from(words(line.trim()));
+                assert!(parsed.is_ok(), "{name}: {line}: {}", parsed.unwrap_err());
+                count += 1;
+            }
+            assert!(count > 0 || is_group, "{name} has no examples");
+        });
     }
 
     #[test]

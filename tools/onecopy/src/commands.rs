@@ -7,6 +7,7 @@ mod boot;
 mod console;
 mod defsys;
 mod doctor;
+mod generate;
 mod ipl;
 mod logoff;
 mod metrics;
@@ -16,7 +17,6 @@ mod query;
 mod report;
 mod saveseg;
 mod savesys;
-mod schema;
 mod top;
 mod vmrm;
 
@@ -78,6 +78,12 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Query(QueryCommand::Guests(_)) => {
             Outcome::Guests(query::guests::run(places.collector(), guests)?)
         }
+        Command::Query(QueryCommand::Memory(_)) => {
+            Outcome::Memory(query::memory::run(places.collector())?)
+        }
+        Command::Query(QueryCommand::Partitions(_)) => {
+            Outcome::Partitions(partition::list(&places)?)
+        }
         Command::Purge(command) => Outcome::Purged(purge::run(command, &places)?),
         Command::Vmrm(VmrmCommand::Run(args)) => Outcome::Managed(vmrm::run(args, run, cli.json)?),
         Command::Vmrm(VmrmCommand::Simulate(args)) => {
@@ -91,7 +97,9 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Top(args) => Outcome::Seen(top::run(args, places.collector(), cli.json)?),
         Command::Report(args) => Outcome::Reported(report::run(args, places.collector())?),
         Command::Doctor(args) => Outcome::Examined(doctor::run(args, &places, &cli.run_dir)),
-        Command::Schema(args) => Outcome::Text(schema::run(args)?),
+        Command::Schema(args) => Outcome::Text(generate::schema(args)?),
+        Command::Completions(args) => Outcome::Text(generate::completions(args)?),
+        Command::Man(args) => Outcome::Text(generate::man(args)?),
         Command::Metrics(args) => {
             Outcome::Measured(metrics::run(args, places.collector(), cli.json)?)
         }

@@ -25,6 +25,7 @@ use crate::outcome::Ended;
 use crate::outcome::Examined;
 use crate::outcome::GuestList;
 use crate::outcome::LoggedOff;
+use crate::outcome::MemoryUse;
 use crate::outcome::PartitionList;
 use crate::outcome::PurgedName;
 use crate::outcome::Removed;
@@ -58,6 +59,8 @@ pub(crate) const SCHEMAS: &[Entry] = &[
     ("query seg", of::<Segments>),
     ("query nss", of::<SystemList>),
     ("query guests", of::<GuestList>),
+    ("query memory", of::<MemoryUse>),
+    ("query partitions", of::<PartitionList>),
     ("purge nss", of::<PurgedName>),
     ("purge seg", of::<PurgedName>),
     ("vmrm run", of::<Event<'static>>),
@@ -72,7 +75,7 @@ pub(crate) const SCHEMAS: &[Entry] = &[
 
 /// The verbs that print none: a console, and text that is for other programs.
 #[cfg(test)]
-pub(crate) const WITHOUT: &[&str] = &["console", "schema"];
+pub(crate) const WITHOUT: &[&str] = &["console", "schema", "completions", "man"];
 
 /// Writes an object of JSON, with an end of its last line.
 pub(crate) fn write(out: &mut dyn Write, object: &(impl Serialize + JsonSchema)) -> io::Result<()> {

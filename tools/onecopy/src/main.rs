@@ -10,6 +10,7 @@ mod failure;
 mod files;
 mod json;
 mod keeper;
+mod manual;
 mod outcome;
 mod progress;
 mod segments;

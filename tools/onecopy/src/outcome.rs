@@ -5,6 +5,7 @@
 mod boot;
 mod doctor;
 mod guests;
+mod memory;
 mod partition;
 mod row;
 mod seen;
@@ -35,6 +36,7 @@ pub(crate) use self::guests::GuestList;
 pub(crate) use self::guests::Left;
 pub(crate) use self::guests::ListedGuest;
 pub(crate) use self::guests::LoggedOff;
+pub(crate) use self::memory::MemoryUse;
 pub(crate) use self::partition::Action;
 pub(crate) use self::partition::Changed;
 pub(crate) use self::partition::Given;
@@ -84,6 +86,8 @@ pub(crate) enum Outcome {
     Kept,
     /// `query guests`
     Guests(GuestList),
+    /// `query memory`
+    Memory(MemoryUse),
     /// `console`
     Left(Left),
     /// `logoff`
@@ -98,7 +102,7 @@ pub(crate) enum Outcome {
     ChangedPartition(Box<Changed>),
     /// `partition show`
     Partition(Box<Shown>),
-    /// `partition list`
+    /// `partition list`, `query partitions`
     Partitions(PartitionList),
     /// `partition remove`
     RemovedPartition(Removed),
@@ -112,7 +116,7 @@ pub(crate) enum Outcome {
     Measured(Measured),
     /// `doctor`
     Examined(Examined),
-    /// `schema`: text that is printed as it is
+    /// `schema`, `completions`, `man`: text that is printed as it is
     Text(String),
 }
 
@@ -168,6 +172,7 @@ impl Outcome {
             Self::Purged(purged) => json::write(out, purged),
             Self::Started(started) => json::write(out, started),
             Self::Guests(list) => json::write(out, list),
+            Self::Memory(memory) => json::write(out, memory),
             Self::LoggedOff(ended) => json::write(out, ended),
             Self::Checked(checked) => json::write(out, checked),
             Self::ChangedPartition(changed) => json::write(out, &**changed),
@@ -210,6 +215,7 @@ impl Outcome {
             Self::Managed(managed) => managed.render(err),
             Self::Checked(checked) => checked.render(out, err),
             Self::Guests(list) => list.render(out, err),
+            Self::Memory(memory) => memory.render(out, err),
             Self::Left(left) => left.render(err),
             Self::LoggedOff(ended) => ended.render(out),
             Self::ChangedPartition(changed) => changed.render(out),

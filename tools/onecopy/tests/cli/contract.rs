@@ -134,7 +134,10 @@ fn verbs_without_guests_print_what_their_schemas_say() {
     contract.check(&partition(&["upgrade", "web", "--kernel", "K2"]));
     contract.check(&partition(&["rollback", "web"]));
     contract.check(&partition(&["remove", "web"]));
+    contract.check(&["query", "partitions"]);
     contract.check(&["query", "guests"]);
+    let memory = contract.check(&["query", "memory"]);
+    assert_eq!(memory["segment_spaces"][0]["name"], "USR");
     contract.check(&["report", "-o", "r.html"]);
     contract.check(&["metrics"]);
     contract.check(&["top", "--once"]);
@@ -204,6 +207,8 @@ fn verbs_about_guests_print_what_their_schemas_say() {
         contract.check(&["query", "nss"])["saved_systems"][0]["users"],
         json!(["db", "web"])
     );
+    let memory = contract.check(&["query", "memory"]);
+    assert_shared(&memory);
     for verb in [&["partition", "show", "db"][..], &["partition", "list"]] {
         contract.check(verb);
     }
@@ -223,4 +228,30 @@ fn verbs_about_guests_print_what_their_schemas_say() {
         assert_eq!(contract.check(&["logoff", guest, "--now"])["guest"], guest);
     }
     host.wait_for_silence();
+}
+
+/// Two guests have the text of the kernel together, and it takes no more than once.
+#[track_caller]
+fn assert_shared(memory: &Value) {
+    let number = |value: &Value| value.as_u64().unwrap();
+    let (total, system) = (&memory["total"], &memory["saved_systems"][0]);
+    assert_eq!((number(&total["guests"]), number(&system["users"])), (2, 2));
+    let (shared, mapped) = (
+        number(&total["shared_bytes"]),
+        number(&total["mapped_bytes"]),
+    );
+    assert!(shared > 1 << 20 && mapped > shared * 3 / 2, "{memory}");
+    assert!(
+        number(&system["size_bytes"]) >= number(&system["resident_bytes"]),
+        "{memory}"
+    );
+    assert_eq!(number(&total["unshared_bytes"]), 0, "{memory}");
+    for guest in memory["guests"].as_array().unwrap() {
+        assert!(number(&guest["private_bytes"]) > 0, "{memory}");
+        assert_eq!(
+            guest["given_bytes"].is_null(),
+            guest["name"] != "web",
+            "{memory}"
+        );
+    }
 }
