@@ -34,6 +34,7 @@ pub(crate) use self::partition::UpgradeArgs;
 pub(crate) use self::see::MetricsArgs;
 pub(crate) use self::see::ReportArgs;
 pub(crate) use self::see::TopArgs;
+pub(crate) use self::segment::AttachArgs;
 pub(crate) use self::segment::QuerySegArgs;
 pub(crate) use self::system::ConsoleArgs;
 pub(crate) use self::system::IplArgs;
@@ -71,6 +72,7 @@ Examples:
   onecopy boot --kernel bzImage --root-segment USR
   onecopy savesys LX73 --kernel bzImage --initrd initrd.img
   onecopy ipl LX73 --segment USR
+  onecopy attach lx731 PY
   onecopy partition define web --kernel LX73 --memory 1G"
 )]
 pub(crate) struct Cli {
@@ -97,6 +99,7 @@ pub(crate) enum Command {
     Defsys(DefsysArgs),
     Savesys(SavesysArgs),
     Ipl(IplArgs),
+    Attach(AttachArgs),
     Console(ConsoleArgs),
     Logoff(LogoffArgs),
     /// Define partitions, and say which saved kernel serves which

@@ -67,6 +67,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         }
         Command::Ipl(args) if cli.keeper => ipl::keep(args, &places)?,
         Command::Ipl(args) => ipl::run(args, &places)?,
+        Command::Attach(args) => Outcome::Attached(attach::run(args, &places)?),
         Command::Console(args) => Outcome::Left(console::run(args, guests)?),
         Command::Logoff(args) => Outcome::LoggedOff(logoff::run(args, guests)?),
         Command::Partition(command) => partition::run(command, &places)?,

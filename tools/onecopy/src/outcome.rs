@@ -2,6 +2,7 @@
 
 //! What a command has done, and how that is shown.
 
+mod attached;
 mod boot;
 mod doctor;
 mod guests;
@@ -25,6 +26,7 @@ use crate::keeper::Started;
 use crate::size;
 use crate::FAILURE;
 
+pub(crate) use self::attached::AttachedSegments;
 pub(crate) use self::doctor::Examined;
 pub(crate) use self::doctor::Remains;
 pub(crate) use self::guests::GuestList;
@@ -78,6 +80,8 @@ pub(crate) enum Outcome {
     Started(Started),
     /// `ipl`, in the process that keeps the guest
     Kept,
+    /// `attach`
+    Attached(AttachedSegments),
     /// `query guests`
     Guests(GuestList),
     /// `console`
@@ -149,6 +153,7 @@ impl Outcome {
             Self::Systems(list) => list.render(out, err),
             Self::Purged(purged) => purged.render(out),
             Self::Started(started) => started.render(out),
+            Self::Attached(attached) => attached.render(out),
             Self::Kept | Self::Simulated => Ok(()),
             Self::Managed(managed) => managed.render(err),
             Self::Checked(checked) => checked.render(out, err),

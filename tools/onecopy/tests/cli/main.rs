@@ -10,6 +10,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
+mod attach;
 mod boot;
 mod compatibility;
 mod defsys;

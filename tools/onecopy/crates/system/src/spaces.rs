@@ -2,6 +2,7 @@
 
 //! Segment spaces of guests: who has which, and who may.
 
+mod attach;
 mod attachment;
 mod rules;
 
