@@ -2,6 +2,7 @@
 
 //! The command line: what was typed.
 
+mod defseg;
 mod defsys;
 mod disk;
 mod doctor;
@@ -21,6 +22,8 @@ use onecopy_format::segment_space::Name;
 use onecopy_format::segment_space::SegmentType;
 use onecopy_machine::accel::Choice;
 
+pub(crate) use self::defseg::DefsegArgs;
+pub(crate) use self::defseg::MemberArg;
 pub(crate) use self::defsys::DefsysArgs;
 pub(crate) use self::doctor::DoctorArgs;
 pub(crate) use self::partition::DefineArgs;
@@ -95,6 +98,7 @@ pub(crate) struct Cli {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Defseg(DefsegArgs),
     Saveseg(SavesegArgs),
     Defsys(DefsysArgs),
     Savesys(SavesysArgs),
@@ -128,17 +132,15 @@ pub(crate) enum Command {
 ///
 /// The segment space gets the given name. With --from-dir or --from-image it has one member of
 /// that name; --member may be given several times for several members. Guests that are running
-/// keep the generation that they have; guests that are started later get the new one.
+/// keep the generation that they have; guests that are started later get the new one. A segment space
+/// that was defined with the verb defseg is saved as it was defined; options that say something else are
+/// refused.
 #[derive(Debug, Args)]
-#[command(
-    group = clap::ArgGroup::new("content").required(true).multiple(true)
-        .args(["from_dir", "from_image", "members"]),
-    after_help = "\
+#[command(after_help = "\
 Examples:
   onecopy saveseg USR --from-dir /srv/trees/usr
   onecopy saveseg DATA --from-image data.img --type SW
-  onecopy saveseg TOOLS --member PY=/srv/python --member GCC=/srv/gcc"
-)]
+  onecopy saveseg TOOLS --member PY=/srv/python --member GCC=/srv/gcc")]
 pub(crate) struct SavesegArgs {
     /// Name of the segment space: 1 to 8 of A-Z 0-9 _ -
     pub(crate) name: Name,
@@ -156,9 +158,9 @@ pub(crate) struct SavesegArgs {
     pub(crate) members: Vec<NamedPath>,
 
     /// Type of the members: SR, ER, SC (read-only), SW (guests write to the file itself) or EW
-    /// (each guest writes to a copy of its own)
-    #[arg(long = "type", value_name = "TYPE", default_value = "SR", value_parser = parse_type)]
-    pub(crate) kind: SegmentType,
+    /// (each guest writes to a copy of its own); SR by default, unless a definition says it
+    #[arg(long = "type", value_name = "TYPE", value_parser = parse_type)]
+    pub(crate) kind: Option<SegmentType>,
 
     /// Give all files in images of directories to root
     #[arg(long)]

@@ -5,6 +5,7 @@
 mod attach;
 mod boot;
 mod console;
+mod defseg;
 mod defsys;
 mod doctor;
 mod ipl;
@@ -60,6 +61,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         ..
     } = &places;
     Ok(match &cli.command {
+        Command::Defseg(args) => Outcome::DefinedSpace(defseg::run(args, store)?),
         Command::Saveseg(args) => Outcome::Saved(saveseg::run(args, store)?),
         Command::Defsys(args) => Outcome::Defined(Box::new(defsys::run(args, systems)?)),
         Command::Savesys(args) => {

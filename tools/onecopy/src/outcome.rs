@@ -9,6 +9,7 @@ mod guests;
 mod partition;
 mod row;
 mod seen;
+mod segment_skeletons;
 mod segments;
 mod skeletons;
 mod systems;
@@ -45,6 +46,8 @@ pub(crate) use self::partition::Shown;
 pub(crate) use self::seen::Measured;
 pub(crate) use self::seen::Reported;
 pub(crate) use self::seen::Seen;
+pub(crate) use self::segment_skeletons::DefinedSpace;
+pub(crate) use self::segment_skeletons::SpaceSkeleton;
 pub(crate) use self::segments::InvalidSpace;
 pub(crate) use self::segments::ListedSpace;
 pub(crate) use self::segments::ListedUser;
@@ -66,6 +69,8 @@ pub(crate) use self::vmrm::Managed;
 pub(crate) enum Outcome {
     /// `saveseg`
     Saved(Saved),
+    /// `defseg`
+    DefinedSpace(DefinedSpace),
     /// `query seg`
     Segments(Segments),
     /// `defsys`
@@ -122,6 +127,7 @@ pub(crate) struct Saved {
     pub(crate) members: usize,
     pub(crate) size_bytes: u64,
     pub(crate) path: PathBuf,
+    pub(crate) restricted: bool,
 }
 
 impl Outcome {
@@ -147,6 +153,7 @@ impl Outcome {
     pub(crate) fn render(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
         match self {
             Self::Saved(saved) => saved.render(out),
+            Self::DefinedSpace(defined) => defined.render(out),
             Self::Segments(segments) => segments.render(out, err),
             Self::Defined(defined) => defined.render(out),
             Self::SavedSystem(saved) => saved.render(out),
@@ -178,9 +185,10 @@ impl Saved {
         let plural = if self.members == 1 { "" } else { "s" };
         writeln!(
             out,
-            "{} generation {}: {} member{plural}, {}, {}",
+            "{} generation {}{}: {} member{plural}, {}, {}",
             self.name,
             self.generation,
+            if self.restricted { ", class R" } else { "" },
             self.members,
             size::show(self.size_bytes),
             self.path.display()

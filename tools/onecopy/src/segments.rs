@@ -15,6 +15,7 @@ use onecopy_machine::options::Access;
 use onecopy_machine::SegmentDevice;
 use onecopy_store::Space;
 
+pub(crate) use self::access::of_members as access;
 use self::access::AccessError;
 use self::chosen::Chosen;
 use self::chosen::PARAMETER_LEN;

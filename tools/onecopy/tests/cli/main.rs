@@ -13,6 +13,7 @@
 mod attach;
 mod boot;
 mod compatibility;
+mod defseg;
 mod defsys;
 mod doctor;
 mod emulator;

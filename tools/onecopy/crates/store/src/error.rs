@@ -59,6 +59,16 @@ pub enum Error {
         /// Where its content should come from.
         path: PathBuf,
     },
+    /// A member has more content than room.
+    #[error("Member {member} needs {} MiB, and was defined with {} MiB", .needed_bytes >> 20, .size_bytes >> 20)]
+    TooLarge {
+        /// The member.
+        member: Name,
+        /// The size that it was given.
+        size_bytes: u64,
+        /// The size of its content, rounded up to 2 MiB.
+        needed_bytes: u64,
+    },
     /// A segment space without members was asked for.
     #[error("A segment space needs at least one member")]
     NoMembers,
