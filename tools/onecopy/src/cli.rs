@@ -2,6 +2,7 @@
 
 //! The command line: what was typed.
 
+mod defseg;
 mod defsys;
 mod disk;
 mod doctor;
@@ -23,6 +24,8 @@ use onecopy_format::segment_space::SegmentType;
 use onecopy_machine::accel::Choice;
 use onecopy_machine::options::Sandbox;
 
+pub(crate) use self::defseg::DefsegArgs;
+pub(crate) use self::defseg::MemberArg;
 pub(crate) use self::defsys::DefsysArgs;
 pub(crate) use self::doctor::DoctorArgs;
 pub(crate) use self::generate::CompletionsArgs;
@@ -40,6 +43,7 @@ pub(crate) use self::see::MetricsArgs;
 use self::see::QueryMemoryArgs;
 pub(crate) use self::see::ReportArgs;
 pub(crate) use self::see::TopArgs;
+pub(crate) use self::segment::AttachArgs;
 pub(crate) use self::segment::QuerySegArgs;
 pub(crate) use self::system::ConsoleArgs;
 pub(crate) use self::system::IplArgs;
@@ -77,6 +81,7 @@ Examples:
   onecopy boot --kernel bzImage --root-segment USR
   onecopy savesys LX73 --kernel bzImage --initrd initrd.img
   onecopy ipl LX73 --segment USR
+  onecopy attach lx731 PY
   onecopy partition define web --kernel LX73 --memory 1G"
 )]
 pub(crate) struct Cli {
@@ -113,10 +118,12 @@ pub(crate) struct Cli {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Defseg(DefsegArgs),
     Saveseg(SavesegArgs),
     Defsys(DefsysArgs),
     Savesys(SavesysArgs),
     Ipl(IplArgs),
+    Attach(AttachArgs),
     Console(ConsoleArgs),
     Logoff(LogoffArgs),
     /// Define partitions, and say which saved kernel serves which
@@ -148,17 +155,15 @@ pub(crate) enum Command {
 ///
 /// The segment space gets the given name. With --from-dir or --from-image it has one member of
 /// that name; --member may be given several times for several members. Guests that are running
-/// keep the generation that they have; guests that are started later get the new one.
+/// keep the generation that they have; guests that are started later get the new one. A segment space
+/// that was defined with the verb defseg is saved as it was defined; options that say something else are
+/// refused.
 #[derive(Debug, Args)]
-#[command(
-    group = clap::ArgGroup::new("content").required(true).multiple(true)
-        .args(["from_dir", "from_image", "members"]),
-    after_help = "\
+#[command(after_help = "\
 Examples:
   onecopy saveseg USR --from-dir /srv/trees/usr
   onecopy saveseg DATA --from-image data.img --type SW
-  onecopy saveseg TOOLS --member PY=/srv/python --member GCC=/srv/gcc"
-)]
+  onecopy saveseg TOOLS --member PY=/srv/python --member GCC=/srv/gcc")]
 pub(crate) struct SavesegArgs {
     /// Name of the segment space: 1 to 8 of A-Z 0-9 _ -
     pub(crate) name: Name,
@@ -176,9 +181,9 @@ pub(crate) struct SavesegArgs {
     pub(crate) members: Vec<NamedPath>,
 
     /// Type of the members: SR, ER, SC (read-only), SW (guests write to the file itself) or EW
-    /// (each guest writes to a copy of its own)
-    #[arg(long = "type", value_name = "TYPE", default_value = "SR", value_parser = parse_type)]
-    pub(crate) kind: SegmentType,
+    /// (each guest writes to a copy of its own); SR by default, unless a definition says it
+    #[arg(long = "type", value_name = "TYPE", value_parser = parse_type)]
+    pub(crate) kind: Option<SegmentType>,
 
     /// Give all files in images of directories to root
     #[arg(long)]

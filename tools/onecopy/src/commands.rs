@@ -5,6 +5,7 @@
 mod attach;
 mod boot;
 mod console;
+mod defseg;
 mod defsys;
 mod doctor;
 mod generate;
@@ -61,11 +62,13 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         ..
     } = &places;
     Ok(match &cli.command {
+        Command::Defseg(args) => Outcome::DefinedSpace(defseg::run(args, store)?),
         Command::Saveseg(args) => Outcome::Saved(saveseg::run(args, store)?),
         Command::Defsys(args) => Outcome::Defined(Box::new(defsys::run(args, systems)?)),
         Command::Savesys(args) => Outcome::SavedSystem(Box::new(savesys::run(args, &places)?)),
         Command::Ipl(args) if cli.keeper => ipl::keep(args, &places)?,
         Command::Ipl(args) => ipl::run(args, &places, cli.json)?,
+        Command::Attach(args) => Outcome::Attached(attach::run(args, &places)?),
         Command::Console(args) => Outcome::Left(console::run(args, guests)?),
         Command::Logoff(args) => Outcome::LoggedOff(logoff::run(args, guests)?),
         Command::Partition(command) => partition::run(command, &places)?,

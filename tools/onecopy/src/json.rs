@@ -18,9 +18,11 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::keeper::Started;
+use crate::outcome::AttachedSegments;
 use crate::outcome::Changed;
 use crate::outcome::Checked;
 use crate::outcome::Defined;
+use crate::outcome::DefinedSpace;
 use crate::outcome::Ended;
 use crate::outcome::Examined;
 use crate::outcome::GuestList;
@@ -46,6 +48,8 @@ pub(crate) const ERROR: &str = "error";
 pub(crate) const SCHEMAS: &[Entry] = &[
     (ERROR, of::<Failure>),
     ("saveseg", of::<Saved>),
+    ("defseg", of::<DefinedSpace>),
+    ("attach", of::<AttachedSegments>),
     ("defsys", of::<Defined>),
     ("savesys", of::<SavedSystem>),
     ("ipl", either::<Started, Ended>),

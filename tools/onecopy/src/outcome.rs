@@ -2,6 +2,7 @@
 
 //! What a command has done, and how that is shown.
 
+mod attached;
 mod boot;
 mod doctor;
 mod guests;
@@ -9,6 +10,7 @@ mod memory;
 mod partition;
 mod row;
 mod seen;
+mod segment_skeletons;
 mod segments;
 mod skeletons;
 mod systems;
@@ -29,6 +31,7 @@ use crate::keeper::Started;
 use crate::size;
 use crate::status::Status;
 
+pub(crate) use self::attached::AttachedSegments;
 pub(crate) use self::boot::Ended;
 pub(crate) use self::doctor::Examined;
 pub(crate) use self::doctor::Remains;
@@ -49,6 +52,8 @@ pub(crate) use self::partition::Shown;
 pub(crate) use self::seen::Measured;
 pub(crate) use self::seen::Reported;
 pub(crate) use self::seen::Seen;
+pub(crate) use self::segment_skeletons::DefinedSpace;
+pub(crate) use self::segment_skeletons::SpaceSkeleton;
 pub(crate) use self::segments::InvalidSpace;
 pub(crate) use self::segments::ListedSpace;
 pub(crate) use self::segments::ListedUser;
@@ -70,6 +75,8 @@ pub(crate) use self::vmrm::Managed;
 pub(crate) enum Outcome {
     /// `saveseg`
     Saved(Saved),
+    /// `defseg`
+    DefinedSpace(DefinedSpace),
     /// `query seg`
     Segments(Segments),
     /// `defsys`
@@ -84,6 +91,8 @@ pub(crate) enum Outcome {
     Started(Started),
     /// `ipl`, in the process that keeps the guest
     Kept,
+    /// `attach`
+    Attached(AttachedSegments),
     /// `query guests`
     Guests(GuestList),
     /// `query memory`
@@ -135,6 +144,8 @@ pub(crate) struct Saved {
     pub(crate) size_bytes: u64,
     /// The file.
     pub(crate) path: PathBuf,
+    /// Whether only certain guests may have it.
+    pub(crate) restricted: bool,
 }
 
 /// There is no schema for what was typed.
@@ -171,6 +182,8 @@ impl Outcome {
             Self::Systems(list) => json::write(out, list),
             Self::Purged(purged) => json::write(out, purged),
             Self::Started(started) => json::write(out, started),
+            Self::DefinedSpace(defined) => json::write(out, defined),
+            Self::Attached(attached) => json::write(out, attached),
             Self::Guests(list) => json::write(out, list),
             Self::Memory(memory) => json::write(out, memory),
             Self::LoggedOff(ended) => json::write(out, ended),
@@ -205,12 +218,14 @@ impl Outcome {
     pub(crate) fn render(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
         match self {
             Self::Saved(saved) => saved.render(out),
+            Self::DefinedSpace(defined) => defined.render(out),
             Self::Segments(segments) => segments.render(out, err),
             Self::Defined(defined) => defined.render(out),
             Self::SavedSystem(saved) => saved.render(out),
             Self::Systems(list) => list.render(out, err),
             Self::Purged(purged) => purged.render(out),
             Self::Started(started) => started.render(out),
+            Self::Attached(attached) => attached.render(out),
             Self::Kept | Self::Simulated => Ok(()),
             Self::Managed(managed) => managed.render(err),
             Self::Checked(checked) => checked.render(out, err),
@@ -237,9 +252,10 @@ impl Saved {
         let plural = if self.members == 1 { "" } else { "s" };
         writeln!(
             out,
-            "{} generation {}: {} member{plural}, {}, {}",
+            "{} generation {}{}: {} member{plural}, {}, {}",
             self.name,
             self.generation,
+            if self.restricted { ", class R" } else { "" },
             self.members,
             size::show(self.size_bytes),
             self.path.display()

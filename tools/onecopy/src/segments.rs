@@ -15,6 +15,7 @@ use onecopy_machine::options::Access;
 use onecopy_machine::SegmentDevice;
 use onecopy_store::Space;
 
+pub(crate) use self::access::of_members as access;
 use self::access::AccessError;
 use self::chosen::Chosen;
 use self::chosen::PARAMETER_LEN;
@@ -91,6 +92,8 @@ pub(crate) struct Attachment {
     pub(crate) devices: Vec<SegmentDevice>,
     /// Their names, in the same order.
     pub(crate) names: Vec<Name>,
+    /// What the guest is to attach, each once, as its driver takes it.
+    pub(crate) entries: Vec<String>,
     /// The kernel parameters that attach the segments and mount the root.
     pub(crate) parameters: Vec<String>,
 }
@@ -115,6 +118,7 @@ impl Attachment {
         Ok(Self {
             devices: chosen.devices()?,
             names: chosen.names(),
+            entries: chosen.entries(),
             parameters: chosen.parameters(root)?,
         })
     }

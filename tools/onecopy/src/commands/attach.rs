@@ -1,19 +1,48 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The segments of a guest.
+//! `onecopy attach`, and the segments that a guest gets when it is started.
 
 use std::sync::Arc;
 
+use anyhow::bail;
 use anyhow::Context;
 use onecopy_format::segment_space::Name;
 use onecopy_store::Space;
 use onecopy_store::Store;
 use onecopy_system::GuestName;
 use onecopy_system::Rules;
+use onecopy_system::Running;
 
+use super::Places;
+use crate::cli::AttachArgs;
+use crate::outcome::AttachedSegments;
 use crate::segments::Attachment;
 use crate::segments::Candidate;
 use crate::segments::Wanted;
+
+/// Attaches a segment to a guest that runs.
+pub(super) fn run(args: &AttachArgs, places: &Places) -> anyhow::Result<AttachedSegments> {
+    let running = Running::find(&places.guests, &args.guest)?;
+    let record = running.record();
+    if record.store != places.store.root() {
+        bail!(
+            "Guest {} was started from the store {}; --root says which is used",
+            args.guest,
+            record.store.display()
+        );
+    }
+    let wanted = std::slice::from_ref(&args.segment);
+    let Attached { attachment, spaces } = attach(wanted, None, Some(&args.guest), &places.store)?;
+    let mut attached = Vec::new();
+    for (space, device) in spaces.iter().zip(&attachment.devices) {
+        attached.push(running.attach(space, device)?.into());
+    }
+    Ok(AttachedSegments {
+        guest: args.guest.to_string(),
+        attached,
+        entries: attachment.entries,
+    })
+}
 
 /// What a guest gets, and the segment spaces of that, which are held for it.
 #[derive(Debug, Default)]

@@ -160,9 +160,9 @@ fn failures_of_all_kinds_are_objects_too() {
         said["causes"],
         json!(["No such file or directory (os error 2)"])
     );
-    let said = contract.fail(&["saveseg", "USR"], 2);
+    let said = contract.fail(&["saveseg", "USR", "--member", "PY"], 2);
     assert!(
-        said["error"].as_str().unwrap().contains("--from-dir"),
+        said["error"].as_str().unwrap().contains("NAME=PATH"),
         "{said}"
     );
     contract.fail(&["ipl", "NOSUCH"], 3);

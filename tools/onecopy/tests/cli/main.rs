@@ -10,10 +10,12 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
+mod attach;
 mod boot;
 mod compatibility;
 mod confined;
 mod contract;
+mod defseg;
 mod defsys;
 mod doctor;
 mod emulator;

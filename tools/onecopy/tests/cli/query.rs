@@ -40,7 +40,7 @@ fn an_empty_store_lists_nothing() {
     );
     eqnice!(
         dir.ok(&["query", "seg", "--json"]),
-        "{\n  \"segment_spaces\": [],\n  \"invalid\": []\n}\n"
+        "{\n  \"segment_spaces\": [],\n  \"skeletons\": [],\n  \"invalid\": []\n}\n"
     );
 }
 
@@ -114,6 +114,7 @@ fn json_has_the_documented_form() {
                 "check": "intact",
             }],
         }],
+        "skeletons": [],
         "invalid": [],
     });
     assert_eq!(json, expected);

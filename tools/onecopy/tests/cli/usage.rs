@@ -12,7 +12,6 @@ fn usage_errors_have_exit_code_2() {
         &[][..],
         &["nosuchverb"],
         &["query"],
-        &["saveseg", "USR"],
         &["saveseg", "TOOLONGNAME", "--from-dir", "."],
         &["saveseg", "USR", "--from-dir", ".", "--from-image", "x"],
         &["saveseg", "USR", "--from-dir", ".", "--type", "SN"],

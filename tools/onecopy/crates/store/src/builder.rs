@@ -2,6 +2,7 @@
 
 //! Making a segment space from directories and images.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -29,8 +30,7 @@ use crate::error::Error;
 use crate::progress::Meter;
 use crate::progress::Progress;
 use crate::progress::Stage;
-use crate::publish::Form;
-use crate::publish::Publisher;
+use crate::shelf::Shelf;
 use crate::space::Space;
 use crate::store::Store;
 use crate::Result;
@@ -78,6 +78,8 @@ pub struct SpaceBuilder {
     ownership: Ownership,
     mkfs: Option<Mkfs>,
     attributes: Option<String>,
+    skeleton: Option<String>,
+    sizes: BTreeMap<Name, u64>,
 }
 
 impl SpaceBuilder {
@@ -89,6 +91,8 @@ impl SpaceBuilder {
             ownership: Ownership::Keep,
             mkfs: None,
             attributes: None,
+            skeleton: None,
+            sizes: BTreeMap::new(),
         }
     }
 
@@ -120,6 +124,20 @@ impl SpaceBuilder {
         self
     }
 
+    /// Uses up the skeleton of the name, if that has this text, when the generation is published.
+    #[must_use]
+    pub fn skeleton(mut self, text: Option<String>) -> Self {
+        self.skeleton = text;
+        self
+    }
+
+    /// Gives a member a size in bytes, a multiple of 2 MiB, of which its content need not fill all.
+    #[must_use]
+    pub fn size(mut self, member: Name, size_bytes: u64) -> Self {
+        self.sizes.insert(member, size_bytes);
+        self
+    }
+
     /// Makes the segment space and publishes it as the next generation.
     ///
     /// # Errors
@@ -142,8 +160,9 @@ impl SpaceBuilder {
             offset_bytes = member.end_bytes();
             members.push(member);
         }
-        let space = self.publish(&draft, &directory, &mut members, report)?;
-        store.shelf(self.name).remove_unused()?;
+        let shelf = store.shelf(self.name);
+        let space = self.publish(&draft, &shelf, &mut members, report)?;
+        shelf.remove_unused()?;
         Ok(space)
     }
 
@@ -185,6 +204,7 @@ impl SpaceBuilder {
             MemberContent::Image(path) => add_image(path, at, report)?,
             MemberContent::Nothing { size_bytes } => align(*size_bytes),
         };
+        let size_bytes = self.fit(source.name, size_bytes)?;
         let draft_bytes = offset_bytes.saturating_add(size_bytes);
         draft
             .file()
@@ -203,6 +223,19 @@ impl SpaceBuilder {
             saved_unix_seconds: 0,
             sha256,
         })
+    }
+
+    /// Returns the size of a member: the one that it was given, or as much as its content needs.
+    fn fit(&self, member: Name, needed_bytes: u64) -> Result<u64> {
+        match self.sizes.get(&member) {
+            Some(&size_bytes) if size_bytes < needed_bytes => Err(Error::TooLarge {
+                member,
+                size_bytes,
+                needed_bytes,
+            }),
+            Some(&size_bytes) => Ok(size_bytes),
+            None => Ok(needed_bytes),
+        }
     }
 
     fn add_directory(
@@ -245,11 +278,12 @@ impl SpaceBuilder {
     fn publish(
         &self,
         draft: &Draft,
-        directory: &Path,
+        shelf: &Shelf,
         members: &mut [Member],
         report: &mut dyn FnMut(Progress),
     ) -> Result<Space> {
         Meter::start(report, Stage::Publishing, None, 0);
+        let directory = shelf.directory();
         // The data goes to disk before the lock is taken: that is what takes time.
         draft
             .file()
@@ -258,7 +292,7 @@ impl SpaceBuilder {
         let saved_unix_seconds = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs());
-        let publisher = Publisher::lock(directory, Form::Segment)?;
+        let publisher = shelf.lock()?;
         let generation = publisher.next_generation()?;
         for member in members.iter_mut() {
             member.generation = generation;
@@ -271,6 +305,9 @@ impl SpaceBuilder {
             .map_err(Error::io("write a file in", directory))?;
         let attributes = self.attributes.as_deref();
         let path = publisher.publish(draft, generation, members, attributes)?;
+        if let Some(skeleton) = &self.skeleton {
+            shelf.use_up(|text| text == skeleton)?;
+        }
         // As soon as we do not have the lock, another save may replace and remove it.
         Space::open(&path)
     }

@@ -71,6 +71,16 @@ pub enum Error {
         /// Where its content should come from.
         path: PathBuf,
     },
+    /// A member has more content than room.
+    #[error("Member {member} needs {} MiB, and was defined with {} MiB", .needed_bytes >> 20, .size_bytes >> 20)]
+    TooLarge {
+        /// The member.
+        member: Name,
+        /// The size that it was given.
+        size_bytes: u64,
+        /// The size of its content, rounded up to 2 MiB.
+        needed_bytes: u64,
+    },
     /// A segment space without members was asked for.
     #[error("A segment space needs at least one member")]
     NoMembers,
@@ -118,7 +128,7 @@ impl Error {
             Self::NotFound { .. } => Kind::Unknown,
             Self::Directory(error) => error.into(),
             Self::Format { .. } | Self::Target { .. } => Kind::Damaged,
-            Self::Locked { .. } => Kind::State,
+            Self::Locked { .. } | Self::TooLarge { .. } => Kind::State,
             Self::Mkfs { source, .. } if source.is_full() => Kind::Shortage,
             _ => Kind::Failed,
         }

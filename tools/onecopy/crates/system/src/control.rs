@@ -7,6 +7,7 @@ mod observation;
 pub(crate) mod tests;
 
 use std::fs;
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::path::PathBuf;
@@ -33,7 +34,7 @@ use crate::Result;
 pub use self::observation::Observation;
 
 /// How long QEMU may take to answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the keeper may take to clean up after its guest.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
@@ -48,7 +49,7 @@ const INTERRUPT_TICK: Duration = Duration::from_millis(100);
 pub(crate) const PERIPHERALS: &str = "/machine/peripheral";
 
 /// What the ids of the devices begin with that each guest has.
-const ROOT_PORT: &str = "port";
+pub(crate) const ROOT_PORT: &str = "port";
 
 /// How a guest is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -366,6 +367,19 @@ impl Session {
     /// Carries out a command.
     pub(crate) fn ask<C: qmp::Command>(&mut self, command: &C) -> Result<C::Ok> {
         let answer = self.client.execute(command, self.timeout);
+        answer.map_err(|source| Error::Monitor {
+            guest: self.guest.clone(),
+            source,
+        })
+    }
+
+    /// Carries out a command that takes an open file.
+    pub(crate) fn ask_with<C: qmp::Command>(
+        &mut self,
+        command: &C,
+        file: BorrowedFd<'_>,
+    ) -> Result<C::Ok> {
+        let answer = self.client.execute_with(command, file, self.timeout);
         answer.map_err(|source| Error::Monitor {
             guest: self.guest.clone(),
             source,

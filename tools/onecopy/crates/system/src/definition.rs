@@ -29,7 +29,7 @@ use onecopy_format::segment_space::Name;
 use serde::Deserialize;
 use serde::Serialize;
 
-pub(crate) use self::file::located;
+pub(crate) use self::file::parse;
 pub use self::file::DefinitionError;
 pub use self::plan::Plan;
 use crate::error::Error;
@@ -169,7 +169,7 @@ fn whole_path(path: &Path) -> Result<PathBuf, Error> {
     absolute(path).map_err(Error::io("find", path))
 }
 
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.unwrap_or_default().as_secs()
 }

@@ -57,6 +57,52 @@ pub enum Error {
         /// What the monitor said.
         source: onecopy_machine::qmp::QmpError,
     },
+    /// The guest was found, and has ended since.
+    #[error("Guest {0} has ended")]
+    Gone(GuestName),
+    /// The guest cannot be given anything yet.
+    #[error("Guest {0} is still starting; try again when it is ready")]
+    Starting(GuestName),
+    /// There is nowhere to plug a device.
+    #[error("Guest {guest} has no free port for another device; ipl --segment gives it what it needs from the beginning")]
+    NoPort {
+        /// The guest.
+        guest: GuestName,
+    },
+    /// The guest has the segment space, perhaps another generation of it.
+    #[error("Guest {guest} has {space} already, generation {generation}{}", if *.detached {
+        ", which it has detached; another one can be attached when it was started again"
+    } else { "" })]
+    Attached {
+        /// The guest.
+        guest: GuestName,
+        /// The segment space.
+        space: Name,
+        /// The generation.
+        generation: u64,
+        /// Whether the guest has let go of it.
+        detached: bool,
+    },
+    /// The guest would take either of two members.
+    #[error("Guest {guest} has a segment {member} already, of segment space {space}; it would take either")]
+    SameMember {
+        /// The guest.
+        guest: GuestName,
+        /// The member.
+        member: Name,
+        /// The segment space that it has it from.
+        space: Name,
+    },
+    /// QEMU refuses the device.
+    #[error("Segment space {space} cannot be attached to guest {guest}: {reason}")]
+    NotAttached {
+        /// The guest.
+        guest: GuestName,
+        /// The segment space.
+        space: Name,
+        /// QEMU's words.
+        reason: String,
+    },
     /// A signal has said that this is to be given up.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
@@ -303,8 +349,12 @@ impl Error {
             Self::Io { source, .. } => source.into(),
             Self::Directory(error) => error.into(),
             Self::Store(error) => error.kind(),
-            Self::NotFound { .. } | Self::NoGuest { .. } => Kind::Unknown,
+            Self::NotFound { .. } | Self::NoGuest { .. } | Self::Gone(_) => Kind::Unknown,
+            Self::NoPort { .. } => Kind::Shortage,
             Self::NotSaved(_)
+            | Self::Starting(_)
+            | Self::Attached { .. }
+            | Self::SameMember { .. }
             | Self::NoBalloon(_)
             | Self::Unfit { .. }
             | Self::Contradiction { .. }
@@ -314,7 +364,7 @@ impl Error {
             | Self::GuestExists(_)
             | Self::PartitionRuns { .. } => Kind::State,
             Self::Definition { .. } | Self::Manifest { .. } | Self::Corrupt { .. } => Kind::Damaged,
-            Self::Restricted { .. } => Kind::Denied,
+            Self::Restricted { .. } | Self::RestrictedSpace { .. } => Kind::Denied,
             _ => Kind::Failed,
         }
     }

@@ -226,7 +226,7 @@ impl Claim {
 
     /// Reads what is known about the guest; others may have added to it.
     pub(crate) fn read(&self) -> Option<Record> {
-        Record::read(&Directory::open(&self.path).ok()??)
+        Record::read_at(&self.path)
     }
 
     /// Replaces what is known about the guest.

@@ -9,12 +9,14 @@ use onecopy_store::Store;
 use onecopy_system::guests::Record;
 use onecopy_system::Guests;
 use onecopy_system::Rules;
+use onecopy_system::SpaceDefinition;
 
 use crate::cli::QuerySegArgs;
 use crate::outcome::InvalidSpace;
 use crate::outcome::ListedSpace;
 use crate::outcome::ListedUser;
 use crate::outcome::Segments;
+use crate::outcome::SpaceSkeleton;
 use crate::outcome::View;
 use crate::progress::Line;
 
@@ -35,9 +37,12 @@ pub(in crate::commands) fn run(
     };
     for name in names {
         let shelf = store.shelf(name);
+        // A skeleton goes after its generation has come: in this order we see one of them.
+        let is_defined = add_skeleton(store, name, &mut segments);
         let generations = shelf.generations()?;
         let current = shelf.current()?;
-        if args.name.is_some() && (generations.is_empty() || current.is_some()) {
+        let is_missing = generations.is_empty() && !is_defined;
+        if args.name.is_some() && (is_missing || current.is_some()) {
             // A segment space that was asked for by name and is missing or invalid is an error.
             store.current(name)?;
         }
@@ -55,6 +60,24 @@ pub(in crate::commands) fn run(
         }
     }
     Ok(segments)
+}
+
+/// Adds the skeleton of a name, and says whether there is one.
+fn add_skeleton(store: &Store, name: Name, segments: &mut Segments) -> bool {
+    match SpaceDefinition::of(store, name) {
+        Ok(None) => return false,
+        Ok(Some(definition)) => {
+            let path = store.shelf(name).skeleton();
+            segments
+                .skeletons
+                .push(SpaceSkeleton::new(&definition, path));
+        }
+        Err(error) => segments.invalid.push(InvalidSpace {
+            name,
+            error: format!("{:#}", anyhow::Error::from(error)),
+        }),
+    }
+    true
 }
 
 fn examine(

@@ -100,6 +100,11 @@ impl Record {
         toml::from_str(&text).ok()
     }
 
+    /// As [`Self::read`], with the path of the directory.
+    pub(crate) fn read_at(path: &Path) -> Option<Self> {
+        Self::read(&Directory::open(path).ok()??)
+    }
+
     /// Writes the record.
     pub(crate) fn write(&self, directory: &Path) -> io::Result<()> {
         let text = toml::to_string(self).map_err(io::Error::other)?;
