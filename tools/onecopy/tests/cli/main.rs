@@ -17,6 +17,7 @@ mod defseg;
 mod defsys;
 mod doctor;
 mod emulator;
+mod from_guest;
 mod full_disk;
 mod guest;
 mod init;
