@@ -23,6 +23,7 @@ use onecopy_format::segment_space::Name;
 use onecopy_format::segment_space::SegmentType;
 use onecopy_machine::accel::Choice;
 use onecopy_machine::options::Sandbox;
+use onecopy_system::GuestName;
 
 pub(crate) use self::defseg::DefsegArgs;
 pub(crate) use self::defseg::MemberArg;
@@ -163,7 +164,8 @@ pub(crate) enum Command {
 Examples:
   onecopy saveseg USR --from-dir /srv/trees/usr
   onecopy saveseg DATA --from-image data.img --type SW
-  onecopy saveseg TOOLS --member PY=/srv/python --member GCC=/srv/gcc")]
+  onecopy saveseg TOOLS --member PY=/srv/python --member GCC=/srv/gcc
+  onecopy saveseg USR --from-guest test")]
 pub(crate) struct SavesegArgs {
     /// Name of the segment space: 1 to 8 of A-Z 0-9 _ -
     pub(crate) name: Name,
@@ -188,6 +190,12 @@ pub(crate) struct SavesegArgs {
     /// Give all files in images of directories to root
     #[arg(long)]
     pub(crate) all_root: bool,
+
+    /// Save what this guest has written into its private copy, which attach --non-shared gave it, of the
+    /// segment space or member NAME. It should have synced that; it is paused meanwhile, and goes on
+    #[arg(long, value_name = "GUEST",
+          conflicts_with_all = ["from_dir", "from_image", "members", "kind", "all_root"])]
+    pub(crate) from_guest: Option<GuestName>,
 }
 
 /// A name and where its content is.

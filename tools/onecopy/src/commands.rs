@@ -63,7 +63,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
     } = &places;
     Ok(match &cli.command {
         Command::Defseg(args) => Outcome::DefinedSpace(defseg::run(args, store)?),
-        Command::Saveseg(args) => Outcome::Saved(saveseg::run(args, store)?),
+        Command::Saveseg(args) => Outcome::Saved(saveseg::run(args, &places)?),
         Command::Defsys(args) => Outcome::Defined(Box::new(defsys::run(args, systems)?)),
         Command::Savesys(args) => Outcome::SavedSystem(Box::new(savesys::run(args, &places)?)),
         Command::Ipl(args) if cli.keeper => ipl::keep(args, &places)?,

@@ -41,13 +41,19 @@ pub(crate) struct QuerySegArgs {
 #[command(after_help = "\
 Examples:
   onecopy attach web USR
-  onecopy attach web PY:GCC")]
+  onecopy attach web PY:GCC
+  onecopy attach test USR --non-shared")]
 pub(crate) struct AttachArgs {
     /// Name of the guest
     pub(crate) guest: GuestName,
 
     /// A segment space with all its members, a member, or contiguous members as A:B:C
     pub(crate) segment: Wanted,
+
+    /// Give the guest a private copy, in which it may write to all members; saveseg --from-guest saves
+    /// that. Not for segment spaces that are restricted or have a member of type SC
+    #[arg(long)]
+    pub(crate) non_shared: bool,
 }
 
 /// Remove a segment space, and what was defined and not saved yet.

@@ -9,6 +9,7 @@ use anyhow::Context;
 use onecopy_format::segment_space::Name;
 use onecopy_store::Space;
 use onecopy_store::Store;
+use onecopy_system::check_non_shared;
 use onecopy_system::GuestName;
 use onecopy_system::Rules;
 use onecopy_system::Running;
@@ -23,25 +24,35 @@ use crate::segments::Wanted;
 /// Attaches a segment to a guest that runs.
 pub(super) fn run(args: &AttachArgs, places: &Places) -> anyhow::Result<AttachedSegments> {
     let running = Running::find(&places.guests, &args.guest)?;
-    let record = running.record();
-    if record.store != places.store.root() {
-        bail!(
-            "Guest {} was started from the store {}; --root says which is used",
-            args.guest,
-            record.store.display()
-        );
-    }
+    check_store(&running, &places.store)?;
     let wanted = std::slice::from_ref(&args.segment);
     let Attached { attachment, spaces } = attach(wanted, None, Some(&args.guest), &places.store)?;
     let mut attached = Vec::new();
     for (space, device) in spaces.iter().zip(&attachment.devices) {
-        attached.push(running.attach(space, device)?.into());
+        if args.non_shared {
+            let rules = Rules::of(&places.store, space.name(), space.generation())?;
+            check_non_shared(space, &rules)?;
+        }
+        attached.push(running.attach(space, device, args.non_shared)?.into());
     }
     Ok(AttachedSegments {
         guest: args.guest.to_string(),
         attached,
         entries: attachment.entries,
     })
+}
+
+/// Makes sure that a guest was started from this store: what it has is looked for there.
+pub(super) fn check_store(running: &Running, store: &Store) -> anyhow::Result<()> {
+    let record = running.record();
+    if record.store != store.root() {
+        bail!(
+            "Guest {} was started from the store {}; --root says which is used",
+            record.guest,
+            record.store.display()
+        );
+    }
+    Ok(())
 }
 
 /// What a guest gets, and the segment spaces of that, which are held for it.

@@ -7,34 +7,85 @@ use std::path::Path;
 
 use anyhow::bail;
 use anyhow::Context;
+use onecopy_format::segment_space::Name;
 use onecopy_store::MemberContent;
+use onecopy_store::MemberSource;
 use onecopy_store::Ownership;
 use onecopy_store::SpaceBuilder;
 use onecopy_store::Store;
+use onecopy_system::GuestName;
+use onecopy_system::Running;
 use onecopy_system::SpaceDefinition;
 use onecopy_system::SpaceWishes;
 
+use super::attach::check_store;
+use super::Places;
+use crate::boot;
 use crate::cli::SavesegArgs;
 use crate::outcome::Saved;
 use crate::progress::Line;
 
-pub(super) fn run(args: &SavesegArgs, store: &Store) -> anyhow::Result<Saved> {
+pub(super) fn run(args: &SavesegArgs, places: &Places) -> anyhow::Result<Saved> {
+    let store = &places.store;
+    if let Some(guest) = &args.from_guest {
+        return from_guest(args.name, guest, places);
+    }
     let defined = SpaceDefinition::take(store, args.name)?;
     let mut builder = SpaceBuilder::new(args.name);
     if args.all_root {
         builder = builder.ownership(Ownership::Root);
     }
+    let wishes = wishes(args, defined.as_ref().map(|(definition, _)| definition))?;
+    save(builder, wishes.clone().sources(), wishes, defined, store)
+}
+
+/// Saves what a guest has written, with the types that there were unless others were defined.
+fn from_guest(name: Name, guest: &GuestName, places: &Places) -> anyhow::Result<Saved> {
+    let running = Running::find(&places.guests, guest)?;
+    check_store(&running, &places.store)?;
+    let interrupt = boot::watch_signals()?;
+    let copy = running.copy_space(name, &interrupt)?;
+    interrupt.check()?;
+    let space = copy.space();
+    let defined = SpaceDefinition::take(&places.store, space.name())?;
+    let wishes = SpaceWishes {
+        members: copy.contents().to_vec(),
+        kind: None,
+    };
+    let sources = space.members().iter().map(|member| MemberSource {
+        name: member.name,
+        kind: member.kind,
+        content: match wishes.content_of(member.name) {
+            Some(content) => content.clone(),
+            None => MemberContent::Nothing {
+                size_bytes: member.size_bytes,
+            },
+        },
+    });
+    let sources = sources.collect();
+    let builder = SpaceBuilder::new(space.name());
+    save(builder, sources, wishes, defined, &places.store)
+}
+
+/// Saves members as they were defined, or as they are.
+fn save(
+    mut builder: SpaceBuilder,
+    undefined: Vec<MemberSource>,
+    wishes: SpaceWishes,
+    defined: Option<(SpaceDefinition, String)>,
+    store: &Store,
+) -> anyhow::Result<Saved> {
     let definition = defined.as_ref().map(|(definition, _)| definition);
-    let wishes = wishes(args, definition)?;
+    let restricted = definition.is_some_and(|definition| definition.restricted);
     let sources = match definition {
         Some(definition) => wishes.sources_of(definition)?,
-        None => wishes.sources(),
+        None => undefined,
     };
     for source in sources {
         builder = builder.member(source);
     }
-    if let Some((definition, text)) = &defined {
-        builder = as_defined(builder, definition)?.skeleton(Some(text.clone()));
+    if let Some((definition, text)) = defined {
+        builder = as_defined(builder, &definition)?.skeleton(Some(text));
     }
     let mut line = Line::new();
     let space = builder.save(store, &mut |progress| line.show(progress))?;
@@ -44,7 +95,7 @@ pub(super) fn run(args: &SavesegArgs, store: &Store) -> anyhow::Result<Saved> {
         members: space.members().len(),
         size_bytes: space.size_bytes(),
         path: space.path().to_owned(),
-        restricted: definition.is_some_and(|definition| definition.restricted),
+        restricted,
     })
 }
 

@@ -3,12 +3,16 @@
 //! `onecopy attach`, to a QEMU that has no kernel: what is plugged, and what is refused.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use onecopy_machine::options::Accel;
+use onecopy_machine::qmp::commands;
 use onecopy_machine::Config;
 use onecopy_machine::Machine;
 use onecopy_machine::Qemu;
+use onecopy_store::Space;
+use onecopy_system::Process;
 
 use crate::saved::Host;
 use crate::segments::save;
@@ -34,7 +38,6 @@ impl Plain {
             hotplug_bytes: 16 << 20,
             hotplug_slots: 4,
             control_socket: Some(dir.path("run/guests/web/qmp")),
-            paused: true,
             ..Config::new(qemu, Accel::Tcg)
         };
         let machine = Machine::start(&config).unwrap();
@@ -53,15 +56,14 @@ impl Plain {
     }
 
     fn write_record(&self, ready: bool) {
-        let stat = fs::read_to_string("/proc/self/stat").unwrap();
-        let (_, words) = stat.rsplit_once(") ").unwrap();
-        let start_ticks = words.split(' ').nth(19).unwrap();
+        let keeper = Process::ours().unwrap();
+        let qemu = Process::of(self.machine.as_ref().unwrap().pid()).unwrap();
         let store = self.dir.path("store");
         let text = format!(
             "guest = \"web\"\nsystem = \"LX\"\ngeneration = 1\nstore = {store:?}\n\
              memory_bytes = 536870912\ncpus = 1\nready = {ready}\n\n\
-             [keeper]\npid = {}\nstart_ticks = {start_ticks}\n",
-            std::process::id()
+             [keeper]\npid = {}\nstart_ticks = {}\n\n[qemu]\npid = {}\nstart_ticks = {}\n",
+            keeper.pid, keeper.start_ticks, qemu.pid, qemu.start_ticks
         );
         fs::write(self.record(), text).unwrap();
     }
@@ -74,15 +76,67 @@ impl Plain {
         eqnice!(ran.stderr, format!("onecopy: {expected}\n"));
     }
 
-    /// Returns the mappings of files of a segment space in QEMU: their permissions.
+    /// Returns the permissions of the mappings of a generation in QEMU.
     pub(crate) fn mappings(&self, file: &str) -> Vec<String> {
-        let pid = self.machine.as_ref().unwrap().pid();
-        let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+        let mappings = self.mapped(file).into_iter();
+        mappings.map(|(_, permissions)| permissions).collect()
+    }
+
+    /// Returns where a generation is mapped in QEMU, and how.
+    fn mapped(&self, file: &str) -> Vec<(u64, String)> {
+        let maps = fs::read_to_string(self.of_qemu("maps")).unwrap();
         let path = self.dir.path("store/segments").join(file);
         let path = path.to_str().unwrap();
         let lines = maps.lines().filter(|line| line.trim_end().ends_with(path));
-        let words = lines.filter_map(|line| line.split(' ').nth(1));
-        words.map(str::to_owned).collect()
+        let parse = |line: &str| {
+            let (start, rest) = line.split_once('-').unwrap();
+            let permissions = rest.split(' ').nth(1).unwrap();
+            (
+                u64::from_str_radix(start, 16).unwrap(),
+                permissions.to_owned(),
+            )
+        };
+        lines.map(parse).collect()
+    }
+
+    fn of_qemu(&self, file: &str) -> PathBuf {
+        let pid = self.machine.as_ref().unwrap().pid();
+        PathBuf::from(format!("/proc/{pid}/{file}"))
+    }
+
+    /// Stores into what QEMU has mapped of a generation, as the guest does.
+    pub(crate) fn store(&self, file: &str, offset_bytes: u64, bytes: &[u8]) {
+        let (start, _) = self.mapped(file)[0];
+        let memory = fs::File::options()
+            .write(true)
+            .open(self.of_qemu("mem"))
+            .unwrap();
+        memory.write_all_at(bytes, start + offset_bytes).unwrap();
+    }
+
+    /// Returns the directory of a segment space as the guest sees it.
+    pub(crate) fn seen_by_guest(&mut self, device: &str) -> Vec<(String, String)> {
+        let path = self.dir.path("seen");
+        let machine = self.machine.as_mut().unwrap();
+        let devices = machine.execute(&commands::QueryMemoryDevices {}).unwrap();
+        let is_it = |found: &&commands::MemoryDevice| found.data.id.as_deref() == Some(device);
+        let found = devices.iter().find(is_it).unwrap();
+        let save = commands::Pmemsave {
+            address: found.data.address,
+            size: found.data.size_bytes,
+            filename: path.to_str().unwrap().to_owned(),
+        };
+        machine.execute(&save).unwrap();
+        let space = Space::open(&path).unwrap();
+        let members = space.members().iter();
+        members
+            .map(|member| (member.name.to_string(), member.kind.to_string()))
+            .collect()
+    }
+
+    pub(crate) fn state(&mut self) -> String {
+        let machine = self.machine.as_mut().unwrap();
+        machine.execute(&commands::QueryStatus {}).unwrap().status
     }
 }
 

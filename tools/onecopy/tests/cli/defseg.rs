@@ -151,7 +151,7 @@ fn what_cannot_be_or_contradicts_is_refused() {
     assert_eq!(refused(&dir, &args, 6), damage);
     let ran = dir.run(&["query", "seg"]);
     eqnice!(ran.stderr, format!("onecopy: {damage}\n"));
-    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.code, Some(6));
     eqnice!(dir.ok(&["purge", "seg", "USR"]), "USR skeleton: removed\n");
     dir.ok(&args);
 }

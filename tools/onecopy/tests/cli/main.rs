@@ -19,6 +19,7 @@ mod defseg;
 mod defsys;
 mod doctor;
 mod emulator;
+mod from_guest;
 mod full_disk;
 mod generate;
 mod guest;

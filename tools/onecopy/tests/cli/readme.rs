@@ -74,6 +74,15 @@ const TOUR: &[(&str, Expect)] = &[
         Says("web: started from LX73 generation 1\n"),
     ),
     (
+        "onecopy saveseg TOOLS",
+        Says("TOOLS generation 1: 1 member"),
+    ),
+    (
+        "onecopy attach web TOOLS",
+        Says("TOOLS generation 1: attached to web\n"),
+    ),
+    ("onecopy query seg --users", Says("web")),
+    (
         "onecopy ipl LX73 --as db",
         Says("db: started from LX73 generation 1\n"),
     ),
@@ -151,6 +160,7 @@ fn prepare(host: &Host) {
     }
     place("initrd.img", &host.initrd);
     place("bin/onecopy", PROGRAM);
+    dir.file("scripts/check", "#!/bin/bash\n");
     let init = dir.file("build/root/debian/sbin/init", init::executable());
     fs::set_permissions(init, fs::Permissions::from_mode(0o755)).unwrap();
     for directory in ["dev", "proc", "sys"] {

@@ -114,7 +114,7 @@ impl Dir {
             assert!(
                 checks
                     .iter()
-                    .all(|check| check.state == MemberState::Intact),
+                    .all(|check| matches!(check.state, MemberState::Intact | MemberState::NoData)),
                 "{checks:?}"
             );
             if file_name != "current" {

@@ -34,14 +34,16 @@ const NOBODY: u32 = 65534;
 
 /// Writes what the host has, in MiB, and a configuration that looks there.
 fn configure(dir: &Dir, available_mib: u64, more: &str) {
-    dir.file(
-        "host/proc/meminfo",
+    // A manager that runs must never see it half written.
+    let new = dir.file(
+        "host/proc/new",
         format!(
             "MemTotal: {} kB\nMemAvailable: {} kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n",
             4096 << 10,
             available_mib << 10
         ),
     );
+    fs::rename(new, dir.path("host/proc/meminfo")).unwrap();
     let root = dir.path("host");
     dir.file("vmrm.toml", format!("host.root = {root:?}\n{more}"));
 }

@@ -3,6 +3,7 @@
 //! The test cases, one file per thing that is tested.
 
 mod attach;
+mod attached;
 mod cmm;
 mod cmm_faults;
 mod cmm_hog;
@@ -106,6 +107,7 @@ use ensure_eq;
 pub(crate) fn all() -> Vec<Case> {
     [
         attach::CASES,
+        attached::CASES,
         cmm::CASES,
         cmm_faults::CASES,
         cmm_hog::CASES,

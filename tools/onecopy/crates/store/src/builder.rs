@@ -42,6 +42,15 @@ pub enum MemberContent {
     Directory(PathBuf),
     /// An image, which is copied as it is and padded with zeroes.
     Image(PathBuf),
+    /// A part of a file, which is copied as it is.
+    Extent {
+        /// The file.
+        path: PathBuf,
+        /// Where the part begins, in bytes.
+        offset_bytes: u64,
+        /// How long it is, in bytes.
+        size_bytes: u64,
+    },
     /// No content, for types that have none.
     Nothing {
         /// Size of the member in bytes; rounded up to 2 MiB.
@@ -202,6 +211,11 @@ impl SpaceBuilder {
         let size_bytes = match &source.content {
             MemberContent::Directory(path) => self.add_directory(path, at, report)?,
             MemberContent::Image(path) => add_image(path, at, report)?,
+            MemberContent::Extent {
+                path,
+                offset_bytes,
+                size_bytes,
+            } => add_extent(path, *offset_bytes, *size_bytes, at, report)?,
             MemberContent::Nothing { size_bytes } => align(*size_bytes),
         };
         let size_bytes = self.fit(source.name, size_bytes)?;
@@ -339,13 +353,35 @@ fn add_image(path: &Path, at: Target<'_>, report: &mut dyn FnMut(Progress)) -> R
             path: path.to_owned(),
         });
     }
+    copy(&image, path, 0, len, at, report)
+}
+
+fn add_extent(
+    path: &Path,
+    from: u64,
+    len: u64,
+    at: Target<'_>,
+    report: &mut dyn FnMut(Progress),
+) -> Result<u64> {
+    let file = File::open(path).map_err(Error::io("open", path))?;
+    copy(&file, path, from, len, at, report)
+}
+
+fn copy(
+    file: &File,
+    path: &Path,
+    from: u64,
+    len: u64,
+    at: Target<'_>,
+    report: &mut dyn FnMut(Progress),
+) -> Result<u64> {
     let mut meter = Meter::start(report, Stage::Copying, Some(at.name), len);
     let range = Range {
-        from: 0,
+        from,
         to: at.offset_bytes,
         len,
     };
-    copy_range(&image, at.draft.file(), range, &mut meter).map_err(Error::io("copy", path))?;
+    copy_range(file, at.draft.file(), range, &mut meter).map_err(Error::io("copy", path))?;
     Ok(align(len))
 }
 

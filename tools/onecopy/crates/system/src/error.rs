@@ -93,6 +93,40 @@ pub enum Error {
         /// The segment space that it has it from.
         space: Name,
     },
+    /// The guest has nothing of this name.
+    #[error("Guest {guest} has no segment {name}; attach --non-shared gives it a copy of its own")]
+    NotHad {
+        /// The guest.
+        guest: GuestName,
+        /// The segment space or the member.
+        name: Name,
+    },
+    /// The guest has what all others have.
+    #[error("Guest {guest} has {space} shared, and cannot have changed it; attach --non-shared gives a guest a copy of its own")]
+    Shared {
+        /// The guest.
+        guest: GuestName,
+        /// The segment space.
+        space: Name,
+    },
+    /// The segment space may not be attached non-shared.
+    #[error("{space} cannot be attached non-shared: {reason}")]
+    NotNonShared {
+        /// The segment space.
+        space: Name,
+        /// Why.
+        reason: String,
+    },
+    /// The directory in a private copy cannot be changed.
+    #[error("Cannot make the copy of {space} in guest {guest} writable: who attaches it non-shared must be allowed to change the memory of its QEMU, as root or as its user with kernel.yama.ptrace_scope=0")]
+    NotWritable {
+        /// The guest.
+        guest: GuestName,
+        /// The segment space.
+        space: Name,
+        /// Why it cannot.
+        source: io::Error,
+    },
     /// QEMU refuses the device.
     #[error("Segment space {space} cannot be attached to guest {guest}: {reason}")]
     NotAttached {

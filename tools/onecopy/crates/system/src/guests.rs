@@ -11,6 +11,7 @@
 //!                  qmp            socket: a monitor
 //!                  resources      its identity, removed as soon as QEMU has read it
 //!                  saved-as       what it is being saved as, from before that is published
+//!                  paused-by      who has paused it to copy its memory
 //! RUN/guests/.lock                held while a directory comes or goes
 //! ```
 //!
@@ -49,6 +50,7 @@ pub(crate) const CONSOLE_LOG: &str = "console.log";
 pub(crate) const QMP: &str = "qmp";
 pub(crate) const RESOURCES: &str = "resources";
 pub(crate) const SAVED_AS: &str = "saved-as";
+pub(crate) const PAUSED_BY: &str = "paused-by";
 
 /// The guests below one run directory.
 #[derive(Debug, Clone)]

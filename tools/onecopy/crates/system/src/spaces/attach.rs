@@ -16,6 +16,7 @@ use onecopy_machine::SegmentDevice;
 use onecopy_store::Space;
 use serde_json::json;
 
+use super::private;
 use super::Attachment;
 use crate::control::Running;
 use crate::control::Session;
@@ -32,14 +33,20 @@ const CHILD: &str = "child[";
 
 impl Running {
     /// Plugs a segment space that is [held](Space::hold), and says so in the guest's record. One that the
-    /// guest had let go of is there still, and only said to be attached again.
+    /// guest had let go of is there still, and only said to be attached again. With `non_shared` the guest
+    /// gets a private copy, in which it may write to all members.
     ///
     /// # Errors
     ///
     /// When the guest is not ready or has ended, has one with such a name, has no free port or no room, or
     /// its QEMU does not answer. The guest is then as it was, unless QEMU carries out later what it has not
     /// answered; the generation is held for that case.
-    pub fn attach(&self, space: &Space, device: &SegmentDevice) -> Result<Attachment> {
+    pub fn attach(
+        &self,
+        space: &Space,
+        device: &SegmentDevice,
+        non_shared: bool,
+    ) -> Result<Attachment> {
         let _lock = self.lock_running()?;
         let mut record = self.read_record()?;
         if !record.ready {
@@ -50,7 +57,6 @@ impl Running {
         record
             .attachments
             .retain(|attachment| peripherals.contains(&attachment.device));
-        let non_shared = device.access == Access::Private;
         if let Some(again) = take_again(&mut record, space, non_shared) {
             self.write_record(&record)?;
             return Ok(again);
@@ -62,21 +68,20 @@ impl Running {
         let attachment = Attachment::new(space, format!("pmem{port}"), non_shared);
         record.attachments.push(attachment.clone());
         self.write_record(&record)?;
-        match plug(&mut session, space, device, &port) {
-            Err(Error::Monitor {
-                source: QmpError::Refused { description, .. },
-                guest,
-            }) => {
+        let plug = Plug {
+            space,
+            device,
+            port: &port,
+            private_of: non_shared.then_some(&record),
+        };
+        if let Err(error) = plug.carry_out(&mut session) {
+            if is_known(&error) {
                 record.attachments.pop();
                 self.write_record(&record)?;
-                Err(Error::NotAttached {
-                    guest,
-                    space: space.name(),
-                    reason: description,
-                })
             }
-            plugged => plugged.map(|()| attachment),
+            return Err(refused(error, space));
         }
+        Ok(attachment)
     }
 
     /// Reads what is known by now, while we have the lock.
@@ -169,42 +174,89 @@ fn free_port(session: &mut Session, peripherals: &[String]) -> Result<Option<Str
     Ok(None)
 }
 
-/// Plugs the device; what QEMU refuses leaves nothing.
-fn plug(session: &mut Session, space: &Space, device: &SegmentDevice, port: &str) -> Result<()> {
-    let memdev = format!("seg{port}");
-    let opaque = device.path.display().to_string();
-    let held = session.ask_with(&commands::AddFd { opaque }, space.file().as_fd())?;
-    let backend =
-        MemoryBackendFile::segment(&memdev, &device.path, device.size_bytes, device.access);
-    let plugged = session.ask(&backend.object_add()).and_then(|_| {
-        let plugged = session.ask(&commands::DeviceAdd {
+/// A device to be plugged.
+struct Plug<'a> {
+    space: &'a Space,
+    device: &'a SegmentDevice,
+    /// The number of its port.
+    port: &'a str,
+    /// The guest, if it is to be a private copy.
+    private_of: Option<&'a Record>,
+}
+
+impl Plug<'_> {
+    /// Plugs it; what fails leaves nothing, as far as QEMU answers.
+    fn carry_out(&self, session: &mut Session) -> Result<()> {
+        let opaque = self.device.path.display().to_string();
+        let held = session.ask_with(&commands::AddFd { opaque }, self.space.file().as_fd())?;
+        let plugged = self.add_backend(session);
+        take_back(plugged, || {
+            session.ask(&commands::RemoveFd {
+                fdset_id: held.fdset_id,
+            })
+        })
+    }
+
+    fn add_backend(&self, session: &mut Session) -> Result<()> {
+        let memdev = format!("seg{}", self.port);
+        let SegmentDevice {
+            path,
+            size_bytes,
+            access,
+        } = self.device;
+        let access = match self.private_of {
+            Some(_) => Access::Private,
+            None => *access,
+        };
+        let backend = MemoryBackendFile::segment(&memdev, path, *size_bytes, access);
+        session.ask(&backend.object_add())?;
+        let plugged = self.add_device(session, &memdev);
+        take_back(plugged, || session.ask(&commands::ObjectDel { id: memdev }))
+    }
+
+    fn add_device(&self, session: &mut Session, memdev: &str) -> Result<()> {
+        if let Some(record) = self.private_of {
+            private::make_writable(record, self.space)?;
+        }
+        let port = self.port;
+        session.ask(&commands::DeviceAdd {
             driver: "virtio-pmem-pci".to_owned(),
             id: format!("pmem{port}"),
             bus: Some(format!("{ROOT_PORT}{port}")),
             properties: object(json!({ "memdev": memdev })),
-        });
-        take_back(plugged, || {
-            session.ask(&commands::ObjectDel { id: memdev.clone() })
-        })
-    });
-    take_back(plugged, || {
-        session.ask(&commands::RemoveFd {
-            fdset_id: held.fdset_id,
-        })
-    })?;
-    Ok(())
+        })?;
+        Ok(())
+    }
 }
 
-/// Takes back what was done before something that QEMU has refused. If it was not answered, it may be done
-/// all the same.
-fn take_back<T, U>(result: Result<T>, back: impl FnOnce() -> Result<U>) -> Result<T> {
-    if let Err(Error::Monitor {
-        source: QmpError::Refused { .. },
-        ..
-    }) = &result
-    {
-        // The refusal is what there is to say.
+/// Takes back what was done before something that has failed.
+fn take_back<U>(result: Result<()>, back: impl FnOnce() -> Result<U>) -> Result<()> {
+    if result.as_ref().is_err_and(is_known) {
+        // The failure is what there is to say.
         let _ = back();
     }
     result
+}
+
+/// Returns whether it is known that something was not done. What QEMU has not answered it may do later.
+fn is_known(error: &Error) -> bool {
+    match error {
+        Error::Monitor { source, .. } => matches!(source, QmpError::Refused { .. }),
+        _ => true,
+    }
+}
+
+/// Says what QEMU has refused.
+fn refused(error: Error, space: &Space) -> Error {
+    match error {
+        Error::Monitor {
+            source: QmpError::Refused { description, .. },
+            guest,
+        } => Error::NotAttached {
+            guest,
+            space: space.name(),
+            reason: description,
+        },
+        error => error,
+    }
 }

@@ -34,6 +34,13 @@ impl SpaceWishes {
         self.members.into_iter().map(source).collect()
     }
 
+    /// Returns the content that was given for a member.
+    pub fn content_of(&self, member: Name) -> Option<&MemberContent> {
+        let mut given = self.members.iter();
+        let (_, content) = given.find(|(name, _)| *name == member)?;
+        Some(content)
+    }
+
     /// Returns the members of a segment space that was defined.
     ///
     /// # Errors
@@ -52,7 +59,7 @@ impl SpaceWishes {
             if let Some(wished) = self.kind.filter(|wished| *wished != kind && kind.saved()) {
                 differences.push(format!("member {name} of type {kind}, and not {wished}"));
             }
-            match self.content_of(member) {
+            match self.content_for(member) {
                 Ok(content) => sources.push(MemberSource {
                     name,
                     kind,
@@ -70,7 +77,7 @@ impl SpaceWishes {
         })
     }
 
-    fn content_of(&self, member: &DefinedMember) -> std::result::Result<MemberContent, String> {
+    fn content_for(&self, member: &DefinedMember) -> std::result::Result<MemberContent, String> {
         let (name, kind) = (member.name, member.kind);
         let mut given = self.members.iter().filter(|(given, _)| *given == name);
         match (given.next(), given.next(), kind.saved()) {
