@@ -166,7 +166,7 @@ fn what_must_not_be_loaded_or_was_not_changed_is_refused() {
         ("MINE", "it is restricted"),
     ] {
         assert_eq!(
-            refused(dir, &["attach", "web", name, "--non-shared"], 1),
+            refused(dir, &["attach", "web", name, "--non-shared"], 4),
             format!("{name} cannot be attached non-shared: {reason}")
         );
         assert_eq!(guest.mappings(&format!("{name}/1.seg")), [""; 0]);

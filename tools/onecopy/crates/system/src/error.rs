@@ -383,12 +383,17 @@ impl Error {
             Self::Io { source, .. } => source.into(),
             Self::Directory(error) => error.into(),
             Self::Store(error) => error.kind(),
-            Self::NotFound { .. } | Self::NoGuest { .. } | Self::Gone(_) => Kind::Unknown,
+            Self::NotFound { .. } | Self::NoGuest { .. } | Self::Gone(_) | Self::NotHad { .. } => {
+                Kind::Unknown
+            }
             Self::NoPort { .. } => Kind::Shortage,
             Self::NotSaved(_)
             | Self::Starting(_)
             | Self::Attached { .. }
             | Self::SameMember { .. }
+            | Self::Shared { .. }
+            | Self::NotNonShared { .. }
+            | Self::NotWritable { .. }
             | Self::NoBalloon(_)
             | Self::Unfit { .. }
             | Self::Contradiction { .. }
