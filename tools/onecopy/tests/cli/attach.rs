@@ -5,6 +5,7 @@
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::thread;
 
 use onecopy_machine::options::Accel;
 use onecopy_machine::qmp::commands;
@@ -262,6 +263,48 @@ fn what_was_recorded_and_never_plugged_or_was_detached_is_attached() {
         "Guest web has PY already, generation 1, which it has detached; another one can be attached \
          when it was started again",
     );
+}
+
+#[test]
+fn what_a_guest_has_is_recorded_and_kept_whatever_happens_at_the_same_time() {
+    const ROUNDS: usize = 6;
+
+    let Some(guest) = Plain::start() else { return };
+    let dir = &guest.dir;
+    let run = |args: &[&str]| {
+        let ran = dir.run(args);
+        let is_race = ["no segment", "no segment space", "has "];
+        let is_race = is_race.iter().any(|words| ran.stderr.contains(words));
+        assert!(ran.code == Some(0) || is_race, "{args:?}: {ran:?}");
+    };
+    thread::scope(|scope| {
+        for name in ["USR", "PY"] {
+            scope.spawn(move || (0..ROUNDS).for_each(|_| run(&["attach", "web", name])));
+            scope.spawn(move || {
+                for _ in 0..ROUNDS {
+                    run(&["saveseg", name, "--from-image", "a.img"]);
+                }
+            });
+            scope.spawn(move || (0..ROUNDS).for_each(|_| run(&["purge", "seg", name])));
+        }
+    });
+    let listed = dir.ok(&["query", "seg", "--json"]);
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    let mut devices = Vec::new();
+    for space in listed["segment_spaces"].as_array().unwrap() {
+        let users = space["users"].as_array().unwrap();
+        let path = space["path"].as_str().unwrap();
+        let file = path.strip_prefix("DIR/store/segments/").unwrap();
+        assert_eq!(guest.mappings(file).len(), users.len(), "{listed}");
+        assert!(space["class"] == "A" || users.len() == 1, "{listed}");
+        devices.extend(users.iter().map(|user| user["device"].as_str().unwrap()));
+    }
+    // Nothing is mapped of which the file is gone.
+    assert_eq!(guest.mappings("(deleted)"), [""; 0]);
+    devices.sort_unstable();
+    devices.dedup();
+    let maps = fs::read_to_string(guest.of_qemu("maps")).unwrap();
+    assert_eq!(maps.matches(".seg\n").count(), devices.len(), "{maps}");
 }
 
 #[test]

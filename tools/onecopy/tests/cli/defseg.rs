@@ -195,6 +195,26 @@ fn a_restricted_segment_space_is_attached_only_by_its_guests() {
     assert_eq!(ran.code, Some(7));
     eqnice!(ran.stderr, format!("onecopy: {}\n", refusal("web")));
     assert_eq!(run("db").code, Some(0));
+    let define = |name: &'static str| {
+        [
+            "partition",
+            "define",
+            name,
+            "--kernel",
+            "LX",
+            "--memory",
+            "512M",
+            "--segment",
+            "LOCAL",
+        ]
+    };
+    assert_eq!(complaint(dir, &define("web")), refusal("web"));
+    let ran = dir.run(&define("db"));
+    assert!(
+        ran.stderr
+            .starts_with("onecopy: There is no saved system LX "),
+        "{ran:?}"
+    );
     // A guest that gets a name later is not known yet.
     assert_eq!(
         refused(dir, &["ipl", "LX", "--segment", "LOCAL", "--foreground"], 7),

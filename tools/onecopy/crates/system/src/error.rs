@@ -109,6 +109,18 @@ pub enum Error {
         /// The segment space.
         space: Name,
     },
+    /// QEMU cannot write what the guest has.
+    #[error(
+        "Segment {member} of guest {guest} cannot be copied: {reason}; is there room in the store?"
+    )]
+    NotCopied {
+        /// The guest.
+        guest: GuestName,
+        /// The member.
+        member: Name,
+        /// QEMU's words.
+        reason: String,
+    },
     /// The segment space may not be attached non-shared.
     #[error("{space} cannot be attached non-shared: {reason}")]
     NotNonShared {

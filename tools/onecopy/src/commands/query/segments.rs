@@ -91,7 +91,7 @@ fn examine(
     let space = store.generation(name, generation)?;
     let rules = Rules::of(store, name, generation)?;
     let class = rules.class(is_current);
-    let users = users(store, &space, records)?;
+    let users = users(store, &space, records);
     let checks = if verify { Some(check(&space)?) } else { None };
     Ok(ListedSpace::new(
         &space,
@@ -103,13 +103,10 @@ fn examine(
 }
 
 /// Returns the guests that have the generation, and the processes that hold it for nobody of them.
-fn users(
-    store: &Store,
-    space: &Space,
-    records: &[Record],
-) -> onecopy_store::Result<Vec<ListedUser>> {
+fn users(store: &Store, space: &Space, records: &[Record]) -> Vec<ListedUser> {
     let mut users = Vec::new();
-    let mut others = holders(space.path())?;
+    // Where locks are not listed, guests are known all the same.
+    let mut others = holders(space.path()).unwrap_or_default();
     for record in records {
         if let Some(attachment) = record.uses(space.name(), space.generation(), store.root()) {
             users.push(ListedUser::guest(&record.guest, attachment));
@@ -118,7 +115,7 @@ fn users(
         }
     }
     users.extend(others.into_iter().map(ListedUser::process));
-    Ok(users)
+    users
 }
 
 fn check(space: &Space) -> anyhow::Result<Vec<onecopy_store::MemberCheck>> {

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use onecopy_format::segment_space::Member;
 use onecopy_format::segment_space::Name;
 use onecopy_machine::qmp::commands;
+use onecopy_machine::qmp::QmpError;
 use onecopy_machine::Interrupt;
 use onecopy_store::MemberContent;
 use onecopy_store::Scratch;
@@ -125,9 +126,25 @@ impl Running {
         for (number, from, size) in pieces(member.size_bytes) {
             interrupt.check()?;
             let from = address + member.offset_bytes + from;
-            self.copy_memory(from, size, &piece(directory, member, number))?;
+            let copied = self.copy_memory(from, size, &piece(directory, member, number));
+            copied.map_err(|error| not_copied(error, member))?;
         }
         Ok(())
+    }
+}
+
+/// Says what QEMU could not write; it does not say why.
+fn not_copied(error: Error, member: &Member) -> Error {
+    match error {
+        Error::Monitor {
+            source: QmpError::Refused { description, .. },
+            guest,
+        } => Error::NotCopied {
+            guest,
+            member: member.name,
+            reason: description,
+        },
+        error => error,
     }
 }
 
