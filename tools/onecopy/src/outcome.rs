@@ -11,6 +11,7 @@ mod row;
 mod seen;
 mod segments;
 mod skeletons;
+mod style;
 mod systems;
 mod table;
 mod vmrm;
