@@ -11,6 +11,7 @@ plain_tools() {
 	cat <<-END
 		bc bc
 		bison bison
+		bsdutils script
 		ca-certificates /etc/ssl/certs/ca-certificates.crt
 		cpio cpio
 		dpkg-dev dpkg-source

@@ -101,7 +101,10 @@ fn of<T: JsonSchema>() -> Schema {
 }
 
 fn either<A: JsonSchema, B: JsonSchema>() -> Schema {
-    json_schema!({ "anyOf": [of::<A>(), of::<B>()] })
+    // The dialect is said once.
+    let mut parts = [of::<A>(), of::<B>()];
+    let dialects = parts.each_mut().map(|part| part.remove("$schema"));
+    json_schema!({ "$schema": dialects[0], "anyOf": parts })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::io;
 use std::io::Write;
 
 use clap::Command;
+use clap_mangen::roff::bold;
 use clap_mangen::roff::roman;
 use clap_mangen::roff::Roff;
 use clap_mangen::Man;
@@ -81,7 +82,7 @@ fn page(man: &Man, command: &Command, is_root: bool) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     man.render_title(&mut text)?;
     man.render_name_section(&mut text)?;
-    man.render_synopsis_section(&mut text)?;
+    synopsis(command).to_writer(&mut text)?;
     man.render_description_section(&mut text)?;
     man.render_options_section(&mut text)?;
     if command.has_subcommands() {
@@ -119,6 +120,15 @@ fn page(man: &Man, command: &Command, is_root: bool) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
+/// Returns the section with what `--help` calls the usage.
+fn synopsis(command: &Command) -> Roff {
+    let usage = command.clone().render_usage().to_string();
+    let mut roff = Roff::new();
+    roff.control("SH", ["SYNOPSIS"]);
+    roff.text([bold(usage.trim_start_matches("Usage: "))]);
+    roff
+}
+
 /// The page of the command has all statuses; those of verbs have what is particular.
 fn exit_status(roff: &mut Roff, notes: &str, is_root: bool) {
     roff.control("SH", ["EXIT STATUS"]);
@@ -146,7 +156,7 @@ fn list(roff: &mut Roff, title: &str, entries: &[(&str, &str)]) {
 
 fn entry(roff: &mut Roff, name: &str, meaning: &str) {
     roff.control("TP", []);
-    roff.text([clap_mangen::roff::bold(name)]);
+    roff.text([bold(name)]);
     roff.text([roman(meaning)]);
 }
 

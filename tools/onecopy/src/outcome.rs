@@ -13,6 +13,7 @@ mod seen;
 mod segment_skeletons;
 mod segments;
 mod skeletons;
+mod style;
 mod systems;
 mod table;
 mod vmrm;

@@ -12,6 +12,7 @@ use onecopy_observe::Memory;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::table::write_facts;
 use super::table::write_table;
 
 /// What stands where nothing is known.
@@ -25,7 +26,7 @@ pub(crate) struct MemoryUse(pub(crate) Memory);
 impl MemoryUse {
     pub(super) fn render(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
         let Self(memory) = self;
-        write_table(out, &self.summary())?;
+        write_facts(out, &self.summary())?;
         if !memory.saved_systems.is_empty() || !memory.segment_spaces.is_empty() {
             writeln!(out)?;
             write_table(out, &self.files())?;

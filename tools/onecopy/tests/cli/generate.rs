@@ -85,6 +85,9 @@ fn manual_pages_are_rendered_without_warnings() {
         text.contains("\n       onecopy query seg USR --verify\n"),
         "{text}"
     );
+    let text = render(&dir.path("man1/onecopy-partition-upgrade.1"));
+    let usage = "onecopy partition upgrade [OPTIONS] --kernel <NAME> <PARTITION>";
+    assert!(text.contains(usage), "{text}");
     let text = render(&dir.path("man1/onecopy-doctor.1"));
     assert!(
         text.contains("also when there are warnings; 1 when"),

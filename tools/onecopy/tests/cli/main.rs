@@ -12,6 +12,7 @@
 
 mod attach;
 mod boot;
+mod colours;
 mod compatibility;
 mod confined;
 mod contract;

@@ -64,6 +64,7 @@ impl Dir {
             .env("ONECOPY_RUN", self.path("run"))
             .env_remove("ONECOPY_QEMU")
             .env_remove("SOURCE_DATE_EPOCH")
+            .env_remove("CLICOLOR_FORCE")
             .stdin(Stdio::null());
         command
     }
