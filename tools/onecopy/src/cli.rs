@@ -8,6 +8,7 @@ mod doctor;
 mod partition;
 mod resources;
 mod see;
+mod smsg;
 mod system;
 mod vmrm;
 
@@ -34,6 +35,7 @@ pub(crate) use self::resources::ResourceArgs;
 pub(crate) use self::see::MetricsArgs;
 pub(crate) use self::see::ReportArgs;
 pub(crate) use self::see::TopArgs;
+pub(crate) use self::smsg::SmsgArgs;
 pub(crate) use self::system::ConsoleArgs;
 pub(crate) use self::system::IplArgs;
 pub(crate) use self::system::LogoffArgs;
@@ -114,6 +116,7 @@ pub(crate) enum Command {
     /// Let guests give memory back that the host needs more
     #[command(subcommand)]
     Vmrm(VmrmCommand),
+    Smsg(SmsgArgs),
     Boot(BootArgs),
     Top(TopArgs),
     Report(ReportArgs),

@@ -16,6 +16,7 @@ mod query;
 mod report;
 mod saveseg;
 mod savesys;
+mod smsg;
 mod top;
 mod vmrm;
 
@@ -27,6 +28,7 @@ use onecopy_observe::Collector;
 use onecopy_observe::ANSWER_TIMEOUT;
 use onecopy_partition::Partitions;
 use onecopy_store::Store;
+use onecopy_system::smsg::RulesError;
 use onecopy_system::Guests;
 use onecopy_system::Systems;
 use onecopy_vmrm::config::ConfigError;
@@ -48,6 +50,8 @@ struct Places {
     partitions: Partitions,
     guests: Guests,
     run: PathBuf,
+    /// Who may send which messages to whom.
+    smsg_rules: PathBuf,
 }
 
 /// Carries out the command.
@@ -89,6 +93,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Vmrm(VmrmCommand::Check(args)) => {
             Outcome::Checked(vmrm::check::run(args, guests)?)
         }
+        Command::Smsg(args) => Outcome::Told(smsg::run(args, &places.smsg_rules, guests)?),
         Command::Boot(args) => Outcome::Booted(boot::run(args, store)?),
         Command::Top(args) => Outcome::Seen(top::run(args, places.collector())?),
         Command::Report(args) => Outcome::Reported(report::run(args, places.collector())?),
@@ -103,7 +108,7 @@ pub(crate) fn exit_status(cli: &Cli, error: &anyhow::Error) -> u8 {
     match &cli.command {
         Command::Partition(_) => partition::exit_status(error),
         Command::Ipl(args) if args.partition.is_some() => partition::exit_status(error),
-        _ if error.is::<ConfigError>() => NOT_UNDERSTOOD,
+        _ if error.is::<ConfigError>() || error.is::<RulesError>() => NOT_UNDERSTOOD,
         _ => FAILURE,
     }
 }
@@ -117,6 +122,7 @@ impl Places {
         Ok(Self {
             store: Store::open(&cli.root),
             partitions: Partitions::open(&root),
+            smsg_rules: root.join("smsg.toml"),
             systems: Systems::open(root),
             guests: Guests::open(&run),
             run,

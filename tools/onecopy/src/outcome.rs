@@ -10,6 +10,7 @@ mod row;
 mod seen;
 mod segments;
 mod skeletons;
+mod smsg;
 mod systems;
 mod table;
 mod vmrm;
@@ -48,6 +49,7 @@ pub(crate) use self::segments::ListedSpace;
 pub(crate) use self::segments::Segments;
 pub(crate) use self::skeletons::Defined;
 pub(crate) use self::skeletons::ListedSkeleton;
+pub(crate) use self::smsg::Told;
 pub(crate) use self::systems::InvalidSystem;
 pub(crate) use self::systems::ListedSystem;
 pub(crate) use self::systems::PurgedSystem;
@@ -82,6 +84,8 @@ pub(crate) enum Outcome {
     Left(Left),
     /// `logoff`
     LoggedOff(LoggedOff),
+    /// `smsg`
+    Told(Told),
     /// `vmrm run`
     Managed(Managed),
     /// `vmrm simulate`, which has said everything
@@ -126,6 +130,7 @@ impl Outcome {
             Self::Segments(segments) => segments.is_sound(),
             Self::Systems(list) => list.is_sound(),
             Self::Managed(managed) => managed.is_complete,
+            Self::Told(told) => told.is_success(),
             Self::Booted(end) => boot::is_success(end),
             Self::Examined(examined) => examined.is_sound(),
             _ => true,
@@ -150,6 +155,7 @@ impl Outcome {
             Self::Kept | Self::Simulated => Ok(()),
             Self::Managed(managed) => managed.render(err),
             Self::Checked(checked) => checked.render(out, err),
+            Self::Told(told) => told.render(out, err),
             Self::Guests(list) => list.render(out, err),
             Self::Left(left) => left.render(err),
             Self::LoggedOff(ended) => ended.render(out),

@@ -125,6 +125,7 @@ fn of_arguments(name: Name, args: &ResourceArgs, places: &Places) -> anyhow::Res
             segments,
             nics: args.nics.iter().map(|nic| nic.options.clone()).collect(),
             balloon: args.balloon,
+            smsg: args.smsg,
             disks: args.disks.iter().map(|disk| disk.0.clone()).collect(),
             resources: ResourceOptions {
                 hostname: args.hostname.clone(),

@@ -140,6 +140,7 @@ struct ListedResources {
     other: BTreeMap<String, String>,
     small_pages: bool,
     balloon: bool,
+    smsg: bool,
     overcommit: bool,
 }
 
@@ -246,6 +247,7 @@ impl ListedResources {
             other,
             small_pages: resources.small_pages,
             balloon: resources.balloon,
+            smsg: resources.smsg,
             overcommit: resources.overcommit,
         }
     }

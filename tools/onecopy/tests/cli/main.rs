@@ -34,6 +34,7 @@ mod second;
 mod see;
 mod signals;
 mod skeleton;
+mod smsg;
 mod usage;
 mod util;
 mod vmrm;

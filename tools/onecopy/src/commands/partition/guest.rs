@@ -124,6 +124,7 @@ fn options(
         segments,
         nics,
         balloon: resources.balloon,
+        smsg: resources.smsg,
         disks: disks(resources)?,
         resources: ResourceOptions {
             hostname: resources.hostname.clone(),
