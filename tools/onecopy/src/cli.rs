@@ -11,6 +11,7 @@ mod partition;
 mod resources;
 mod see;
 mod segment;
+mod smsg;
 mod system;
 mod vmrm;
 
@@ -46,6 +47,7 @@ pub(crate) use self::see::ReportArgs;
 pub(crate) use self::see::TopArgs;
 pub(crate) use self::segment::AttachArgs;
 pub(crate) use self::segment::QuerySegArgs;
+pub(crate) use self::smsg::SmsgArgs;
 pub(crate) use self::system::ConsoleArgs;
 pub(crate) use self::system::IplArgs;
 pub(crate) use self::system::LogoffArgs;
@@ -142,6 +144,7 @@ pub(crate) enum Command {
     /// Let guests give memory back that the host needs more
     #[command(subcommand)]
     Vmrm(VmrmCommand),
+    Smsg(SmsgArgs),
     Boot(BootArgs),
     Top(TopArgs),
     Report(ReportArgs),

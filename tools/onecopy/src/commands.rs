@@ -18,6 +18,7 @@ mod query;
 mod report;
 mod saveseg;
 mod savesys;
+mod smsg;
 mod top;
 mod vmrm;
 
@@ -49,6 +50,8 @@ struct Places {
     guests: Guests,
     run: PathBuf,
     confinement: Confinement,
+    /// Who may send which messages to whom.
+    smsg_rules: PathBuf,
 }
 
 /// Carries out the command.
@@ -96,6 +99,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Vmrm(VmrmCommand::Check(args)) => {
             Outcome::Checked(vmrm::check::run(args, guests)?)
         }
+        Command::Smsg(args) => Outcome::Told(smsg::run(args, &places.smsg_rules, guests)?),
         Command::Boot(args) => Outcome::Booted(Ended::new(&boot::run(args, &places, cli.json)?)),
         Command::Top(args) => Outcome::Seen(top::run(args, places.collector(), cli.json)?),
         Command::Report(args) => Outcome::Reported(report::run(args, places.collector())?),
@@ -118,6 +122,7 @@ impl Places {
         Ok(Self {
             store: Store::open(&root),
             partitions: Partitions::open(&root),
+            smsg_rules: root.join("smsg.toml"),
             systems: Systems::open(root),
             guests: Guests::open(&run),
             run,

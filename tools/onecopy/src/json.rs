@@ -37,6 +37,7 @@ use crate::outcome::SavedSystem;
 use crate::outcome::Segments;
 use crate::outcome::Shown;
 use crate::outcome::SystemList;
+use crate::outcome::Told;
 
 /// A verb, and the schema of what it prints.
 type Entry = (&'static str, fn() -> Schema);
@@ -67,6 +68,7 @@ pub(crate) const SCHEMAS: &[Entry] = &[
     ("query partitions", of::<PartitionList>),
     ("purge nss", of::<PurgedName>),
     ("purge seg", of::<PurgedName>),
+    ("smsg", of::<Told>),
     ("vmrm run", of::<Event<'static>>),
     ("vmrm simulate", of::<Event<'static>>),
     ("vmrm check", of::<Checked>),

@@ -13,6 +13,7 @@ mod seen;
 mod segment_skeletons;
 mod segments;
 mod skeletons;
+mod smsg;
 mod style;
 mod systems;
 mod table;
@@ -62,6 +63,7 @@ pub(crate) use self::segments::Segments;
 pub(crate) use self::segments::View;
 pub(crate) use self::skeletons::Defined;
 pub(crate) use self::skeletons::ListedSkeleton;
+pub(crate) use self::smsg::Told;
 pub(crate) use self::systems::InvalidSystem;
 pub(crate) use self::systems::ListedSystem;
 pub(crate) use self::systems::PurgedName;
@@ -102,6 +104,8 @@ pub(crate) enum Outcome {
     Left(Left),
     /// `logoff`
     LoggedOff(LoggedOff),
+    /// `smsg`
+    Told(Told),
     /// `vmrm run`
     Managed(Managed),
     /// `vmrm simulate`, which has said everything
@@ -162,6 +166,7 @@ impl Outcome {
             Self::Segments(segments) => (segments.is_sound(), Status::Damaged),
             Self::Systems(list) => (list.is_sound(), Status::Damaged),
             Self::Managed(managed) => (managed.is_complete, Status::Failed),
+            Self::Told(told) => (told.is_success(), Status::Failed),
             Self::Booted(end) => (end.is_success(), Status::Failed),
             Self::Examined(examined) => (examined.is_sound(), Status::Failed),
             _ => return Status::Done,
@@ -189,6 +194,7 @@ impl Outcome {
             Self::Memory(memory) => json::write(out, memory),
             Self::LoggedOff(ended) => json::write(out, ended),
             Self::Checked(checked) => json::write(out, checked),
+            Self::Told(told) => json::write(out, told),
             Self::ChangedPartition(changed) => json::write(out, &**changed),
             Self::Partition(shown) => json::write(out, &**shown),
             Self::Partitions(list) => json::write(out, list),
@@ -230,6 +236,7 @@ impl Outcome {
             Self::Kept | Self::Simulated => Ok(()),
             Self::Managed(managed) => managed.render(err),
             Self::Checked(checked) => checked.render(out, err),
+            Self::Told(told) => told.render(out, err),
             Self::Guests(list) => list.render(out, err),
             Self::Memory(memory) => memory.render(out, err),
             Self::Left(left) => left.render(err),

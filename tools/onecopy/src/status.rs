@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use onecopy_observe::HistoryError;
 use onecopy_store::Kind;
+use onecopy_system::smsg::Denied;
+use onecopy_system::smsg::RulesError;
 use onecopy_vmrm::config::ConfigError;
 use onecopy_vmrm::service::ServiceError;
 use onecopy_vmrm::trace::TraceError;
@@ -126,6 +128,10 @@ fn of_cause(error: &(dyn std::error::Error + 'static)) -> Status {
         Status::Unknown
     } else if error.is::<ConfigError>() || error.is::<NoSchema>() {
         Status::NotUnderstood
+    } else if let Some(RulesError::Form { .. }) = error.downcast_ref() {
+        Status::NotUnderstood
+    } else if error.is::<Denied>() {
+        Status::Denied
     } else if let Some(error) = error.downcast_ref() {
         of_service(error)
     } else if let Some(HistoryError::Line { .. }) = error.downcast_ref() {

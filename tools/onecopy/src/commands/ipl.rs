@@ -140,6 +140,7 @@ fn of_arguments(name: Name, args: &IplArgs, places: &Places) -> anyhow::Result<P
             spaces: given.spaces,
             nics: args.nics.iter().map(|nic| nic.options.clone()).collect(),
             balloon: args.balloon,
+            smsg: args.smsg,
             disks: args.disks.iter().map(|disk| disk.0.clone()).collect(),
             resources: ResourceOptions {
                 hostname: args.hostname.clone(),

@@ -174,6 +174,8 @@ struct ListedResources {
     small_pages: bool,
     /// Whether the guest has a balloon.
     balloon: bool,
+    /// Whether it takes messages.
+    smsg: bool,
     /// Whether it may have more than the host gives.
     overcommit: bool,
 }
@@ -292,6 +294,7 @@ impl ListedResources {
             other,
             small_pages: resources.small_pages,
             balloon: resources.balloon,
+            smsg: resources.smsg,
             overcommit: resources.overcommit,
         }
     }

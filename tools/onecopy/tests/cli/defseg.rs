@@ -208,7 +208,7 @@ fn a_restricted_segment_space_is_attached_only_by_its_guests() {
             "LOCAL",
         ]
     };
-    assert_eq!(complaint(dir, &define("web")), refusal("web"));
+    assert_eq!(refused(dir, &define("web"), 7), refusal("web"));
     let ran = dir.run(&define("db"));
     assert!(
         ran.stderr

@@ -137,7 +137,7 @@ fn bash_completes_verbs_and_options() {
     assert_eq!(completed(&dir, &["onecopy", "savese"]), ["saveseg"]);
     assert_eq!(completed(&dir, &["onecopy", "query", "gu"]), ["guests"]);
     assert_eq!(
-        completed(&dir, &["onecopy", "ipl", "--sm"]),
+        completed(&dir, &["onecopy", "ipl", "--sma"]),
         ["--small-pages"]
     );
     assert_eq!(

@@ -45,6 +45,7 @@ mod see;
 mod segments;
 mod signals;
 mod skeleton;
+mod smsg;
 mod usage;
 mod util;
 mod vmrm;

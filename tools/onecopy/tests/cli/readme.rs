@@ -81,6 +81,7 @@ const TOUR: &[(&str, Expect)] = &[
         "onecopy attach web TOOLS",
         Says("TOOLS generation 1: attached to web\n"),
     ),
+    ("onecopy smsg web", Says("web: carried out\n")),
     ("onecopy query seg --users", Says("web")),
     (
         "onecopy ipl LX73 --as db",

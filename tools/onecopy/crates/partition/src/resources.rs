@@ -69,6 +69,9 @@ pub struct Resources {
     /// Whether a balloon is plugged, by which the guest gives memory back.
     #[serde(default, skip_serializing_if = "is_false")]
     pub balloon: bool,
+    /// Whether a channel is plugged, by which the guest's kernel gets messages.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub smsg: bool,
     /// Whether the partition may have what the host does not give.
     #[serde(default, skip_serializing_if = "is_false")]
     pub overcommit: bool,
@@ -110,6 +113,7 @@ impl Resources {
             parm: None,
             small_pages: false,
             balloon: false,
+            smsg: false,
             overcommit: false,
             disks: Vec::new(),
             other: BTreeMap::new(),
@@ -225,6 +229,7 @@ machine_id = \"0123456789abcdef0123456789abcdef\"
 parm = \"quiet\"
 small_pages = true
 balloon = true
+smsg = true
 overcommit = true
 
 [[disk]]
@@ -284,17 +289,17 @@ role = \"db\"
             (
                 "/srv/web.img",
                 "web.img",
-                "line 14, column 8: \"web.img\" is not the absolute path",
+                "line 15, column 8: \"web.img\" is not the absolute path",
             ),
             (
                 "readonly",
                 "read_only",
-                "line 18, column 1: unknown field `read_only`",
+                "line 19, column 1: unknown field `read_only`",
             ),
             (
                 "role",
                 "seed",
-                "line 20, column 1: \"seed\" is a key that every guest is told",
+                "line 21, column 1: \"seed\" is a key that every guest is told",
             ),
         ] {
             let damaged = TEXT.replacen(old, new, 1);

@@ -23,6 +23,7 @@ use crate::plug::PlugError;
 use crate::ranges::FitError;
 use crate::ranges::NotationError;
 use crate::ranges::RangeError;
+use crate::smsg::SmsgError;
 
 /// A failure of an operation on saved systems or guests.
 #[derive(Debug, thiserror::Error)]
@@ -155,6 +156,22 @@ pub enum Error {
     /// The guest has no device to give memory by.
     #[error("Guest {0} has no balloon; ipl --balloon plugs one")]
     NoBalloon(GuestName),
+    /// A message was not carried out.
+    #[error("Guest {guest} has not carried the message out")]
+    Smsg {
+        /// The guest.
+        guest: GuestName,
+        /// Why not.
+        source: SmsgError,
+    },
+    /// A message was carried out, and only the device does not know.
+    #[error("Guest {guest} has carried the message out, but its balloon has still another target")]
+    OtherTarget {
+        /// The guest.
+        guest: GuestName,
+        /// Why.
+        source: Box<Error>,
+    },
     /// The kernel cannot be saved.
     #[error(transparent)]
     Kernel(#[from] KernelError),
@@ -399,6 +416,10 @@ impl Error {
                 Kind::Unknown
             }
             Self::NoPort { .. } => Kind::Shortage,
+            Self::Smsg {
+                source: SmsgError::NoChannel | SmsgError::Busy(_),
+                ..
+            } => Kind::State,
             Self::NotSaved(_)
             | Self::Starting(_)
             | Self::Attached { .. }

@@ -9,6 +9,8 @@
 //!                  console        socket: its serial console
 //!                  console.log    what that has said
 //!                  qmp            socket: a monitor
+//!                  smsg           socket: where messages go, if it has a device for them
+//!                  smsg.lock      held while one is sent
 //!                  resources      its identity, removed as soon as QEMU has read it
 //!                  saved-as       what it is being saved as, from before that is published
 //!                  paused-by      who has paused it to copy its memory
@@ -19,6 +21,7 @@
 //! this name removes it.
 
 mod name;
+mod pattern;
 mod record;
 mod stale;
 
@@ -35,6 +38,8 @@ use onecopy_store::Lock;
 
 pub use self::name::GuestName;
 pub use self::name::GuestNameError;
+pub use self::pattern::Pattern;
+pub use self::pattern::PatternError;
 pub use self::record::Record;
 pub use self::stale::Stale;
 use crate::error::Error;
@@ -51,6 +56,8 @@ pub(crate) const QMP: &str = "qmp";
 pub(crate) const RESOURCES: &str = "resources";
 pub(crate) const SAVED_AS: &str = "saved-as";
 pub(crate) const PAUSED_BY: &str = "paused-by";
+pub(crate) const SMSG: &str = "smsg";
+pub(crate) const SMSG_LOCK: &str = "smsg.lock";
 
 /// The guests below one run directory.
 #[derive(Debug, Clone)]

@@ -89,6 +89,8 @@ pub struct IplOptions {
     pub nics: Vec<NicOptions>,
     /// Whether a balloon is plugged, behind those.
     pub balloon: bool,
+    /// Whether a channel for messages is plugged, behind those.
+    pub smsg: bool,
     /// Disks, which are plugged behind those.
     pub disks: Vec<Disk>,
     /// The guest's identity.
@@ -117,6 +119,7 @@ impl IplOptions {
             spaces: Vec::new(),
             nics: Vec::new(),
             balloon: false,
+            smsg: false,
             disks: Vec::new(),
             resources: ResourceOptions::default(),
             timeout: READY_TIMEOUT,
@@ -287,7 +290,7 @@ impl Guest {
         let state = self.generation.state();
         self.machine
             .load_state(&state, Ram::NotShared, STATE_TIMEOUT)?;
-        extra.plug(&mut self.machine)?;
+        extra.plug(&mut self.machine, &self.claim.file(guests::SMSG))?;
         self.machine.execute(&commands::Cont {})?;
         Ok(())
     }

@@ -119,6 +119,7 @@ fn of_arguments(args: &DefineArgs, kernel: Name, systems: &Systems) -> anyhow::R
         parm: given.parm.clone(),
         small_pages: given.small_pages,
         balloon: given.balloon,
+        smsg: given.smsg,
         overcommit: args.overcommit,
         disks,
         other,

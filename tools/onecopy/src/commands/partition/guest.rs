@@ -127,6 +127,7 @@ fn options(
         spaces: given.spaces,
         nics,
         balloon: resources.balloon,
+        smsg: resources.smsg,
         disks: disks(resources)?,
         resources: ResourceOptions {
             hostname: resources.hostname.clone(),

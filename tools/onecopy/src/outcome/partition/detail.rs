@@ -124,6 +124,9 @@ impl ListedPartition {
         if resources.balloon {
             lines.push(("Balloon", "yes".to_owned()));
         }
+        if resources.smsg {
+            lines.push(("Messages", "yes".to_owned()));
+        }
         if resources.overcommit {
             lines.push(("Overcommit", "yes".to_owned()));
         }
