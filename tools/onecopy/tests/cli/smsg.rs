@@ -275,7 +275,7 @@ fn who_does_not_own_the_guests_cannot_send() {
     assert_eq!(ran.code, Some(7));
     eqnice!(
         ran.stderr,
-        "onecopy: Cannot read DIR/run/guests: Permission denied (os error 13)\n"
+        "onecopy: Cannot open DIR/run/guests: Permission denied (os error 13)\n"
     );
     mode(&guests, 0o700);
 }
