@@ -2,7 +2,7 @@
 
 //! JSON as `--json` prints it, and its schemas.
 //!
-//! A verb that has an outcome has a line in [`SCHEMAS`]; one that has none, in [`WITHOUT`]. The schemas are
+//! A verb that has an outcome has a line in [`SCHEMAS`]; one that has none, in `WITHOUT`. The schemas are
 //! derived from the types that are printed. What the comments on their fields say is in them.
 
 use std::io;

@@ -75,17 +75,15 @@ impl Status {
 
     /// Returns the status for a failure: that of the first cause that tells its kind.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
-        let known = error.chain().map(of_cause);
+        let mut known = error.chain().map(of_cause);
         known
-            .into_iter()
             .find(|status| *status != Self::Failed)
             .unwrap_or(Self::Failed)
     }
 
     fn from_code(code: u8) -> Self {
-        let known = MEANINGS.iter().map(|(status, _)| *status);
+        let mut known = MEANINGS.iter().map(|(status, _)| *status);
         known
-            .into_iter()
             .find(|status| status.code() == code)
             .unwrap_or(Self::Failed)
     }

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 
 use onecopy_machine::Qemu;
 use serde_json::json;
@@ -18,9 +20,16 @@ use crate::schema::verbs;
 use crate::util::skip;
 use crate::util::Dir;
 use crate::util::Ran;
+use crate::vmrm::configure;
 
-/// Verbs whose JSON is checked by other tests of this file, or is an outcome of none.
+/// Verbs that print an object in each line.
 const LINES: [&str; 2] = ["vmrm run", "vmrm simulate"];
+
+/// A user who owns nothing.
+const NOBODY: u32 = 65534;
+
+/// Verbs that say something only when there are guests.
+const WITH_GUESTS: [&str; 4] = ["ipl", "logoff", "savesys", "vmrm run"];
 
 /// Runs verbs in one directory, and remembers which.
 struct Contract<'a> {
@@ -142,12 +151,18 @@ fn verbs_without_guests_print_what_their_schemas_say() {
     contract.check(&["metrics"]);
     contract.check(&["top", "--once"]);
     contract.check(&["vmrm", "check"]);
+    // What is wrong with the host makes its status 1.
     let ran = dir.run(&["doctor", "--json"]);
     conforming("doctor", &ran.stdout);
 
     dir.file("trace", "{\"onecopy_vmrm_trace\":1}\n");
     let lines = contract.check(&["vmrm", "simulate", "trace"]);
     assert_eq!(lines[0]["event"], "summary");
+
+    let mut seen = contract.seen;
+    seen.extend(["doctor", "error"].map(str::to_owned));
+    seen.extend(WITH_GUESTS.map(str::to_owned));
+    assert_eq!(seen, verbs().into_iter().collect());
 }
 
 #[test]
@@ -165,24 +180,68 @@ fn failures_of_all_kinds_are_objects_too() {
         said["error"].as_str().unwrap().contains("NAME=PATH"),
         "{said}"
     );
-    contract.fail(&["ipl", "NOSUCH"], 3);
-    contract.fail(&["logoff", "web"], 3);
-    contract.fail(&["partition", "show", "web"], 3);
-    contract.fail(&["boot", "--kernel", "x", "--segment", "NOSUCH"], 3);
     dir.ok(&["partition", "define", "web", "--kernel", "K1"]);
-    contract.fail(&["partition", "define", "web", "--kernel", "K1"], 4);
-    let large = [
-        "partition",
-        "define",
-        "db",
-        "--kernel",
-        "K1",
-        "--memory",
-        "2G",
-    ];
-    contract.fail(&large, 5);
+    let define = ["partition", "define", "web", "--kernel", "K1"];
+    contract.fail(&define, 4);
+    let large = ["partition", "define", "db", "--kernel", "K1", "--memory"];
+    contract.fail(&[&large[..], &["2G"]].concat(), 5);
+    dir.file("damaged", "{\"a\":1}\n");
+    for args in [
+        &["report", "-o", "r.html", "--from", "damaged"][..],
+        &["vmrm", "simulate", "damaged"],
+    ] {
+        contract.fail(args, 6);
+    }
+    dir.file("vmrm.toml", "x");
+    contract.fail(&["vmrm", "check", "--config", "vmrm.toml"], 2);
     fs::write(dir.path("store/partitions/table.toml"), "x").unwrap();
     contract.fail(&["partition", "remove", "web"], 6);
+    contract.fail(&["ipl", "--partition", "web"], 6);
+}
+
+#[test]
+fn what_does_not_exist_is_told_by_the_same_status_everywhere() {
+    let dir = partition_table::dir();
+    let mut contract = Contract::new(&dir);
+    for args in [
+        &["query", "seg", "NOSUCH"][..],
+        &["query", "nss", "NOSUCH"],
+        &["purge", "nss", "NOSUCH"],
+        &["savesys", "NEW", "--running", "nosuch"],
+        &["ipl", "NOSUCH"],
+        &["ipl", "K1", "--segment", "NOSUCH"],
+        &["ipl", "--partition", "nosuch"],
+        &["boot", "--kernel", "x", "--segment", "NOSUCH"],
+        &["console", "nosuch"],
+        &["logoff", "nosuch"],
+        &["partition", "show", "nosuch"],
+        &["partition", "define", "web", "--kernel", "NOSUCH"],
+        &["partition", "upgrade", "nosuch", "--kernel", "K1"],
+        &["partition", "rollback", "nosuch"],
+        &["partition", "remove", "nosuch"],
+    ] {
+        contract.fail(args, 3);
+    }
+}
+
+#[test]
+fn who_may_not_write_to_the_store_is_told() {
+    let dir = partition_table::dir();
+    dir.file("a.img", "content");
+    let mode = |path: &str, mode| {
+        fs::set_permissions(dir.path(path), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode("", 0o755);
+    mode("store", 0o555);
+    let mut command = dir.command(&["saveseg", "USR", "--from-image", "a.img", "--json"]);
+    if rustix::process::geteuid().is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let ran = dir.finish(&mut command);
+    mode("store", 0o755);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(7), ""));
+    let said = conforming("error", &ran.stderr);
+    assert_eq!(said["causes"][0], "Permission denied (os error 13)");
 }
 
 #[test]
@@ -223,11 +282,17 @@ fn verbs_about_guests_print_what_their_schemas_say() {
     }
     let checked = contract.check(&["vmrm", "check"]);
     assert_eq!(checked["guests"].as_array().map(Vec::len), Some(2));
+    configure(&host.dir, 0, "notify.memory = [\"we*\"]\n");
+    let lines = contract.check(&["vmrm", "run", "--once", "--config", "vmrm.toml"]);
+    assert_eq!(lines[0]["event"], "mode");
     contract.check(&["purge", "nss", "LX"]);
     for guest in ["web", "db"] {
         assert_eq!(contract.check(&["logoff", guest, "--now"])["guest"], guest);
     }
     host.wait_for_silence();
+    for verb in WITH_GUESTS {
+        assert!(contract.seen.contains(verb), "{verb}");
+    }
 }
 
 /// Two guests have the text of the kernel together, and it takes no more than once.

@@ -33,7 +33,7 @@ const MIB: u64 = 1 << 20;
 const NOBODY: u32 = 65534;
 
 /// Writes what the host has, in MiB, and a configuration that looks there.
-fn configure(dir: &Dir, available_mib: u64, more: &str) {
+pub(crate) fn configure(dir: &Dir, available_mib: u64, more: &str) {
     // A manager that runs must never see it half written.
     let new = dir.file(
         "host/proc/new",
@@ -427,6 +427,11 @@ fn guests_without_a_driver_or_without_a_balloon_are_not_told_anything() {
         ran.stderr,
         "onecopy: Not every guest could be asked and told\n"
     );
+    let ran = dir.run(&[&once[..], &["--json"]].concat());
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stdout.starts_with("{\"event\":\"silent\""), "{ran:?}");
+    let failure = conforming("error", &ran.stderr);
+    assert_eq!(failure["error"], "Not every guest could be asked and told");
     // Who does not name it does not miss it.
     configure(dir, 0, "notify.memory = [\"wi*h\"]\n");
     dir.ok(&once);
