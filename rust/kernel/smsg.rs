@@ -40,8 +40,8 @@ impl<'a> Message<'a> {
         self.text.split(BLANKS).filter(|word| !word.is_empty())
     }
 
-    /// Refuses the message, with [`EPERM`], unless `allowed` is its sender or is empty, which allows
-    /// all senders. Upper and lower case are the same.
+    /// Refuses the message, with [`EPERM`], unless `allowed` is its sender or is empty, which
+    /// allows all senders. Upper and lower case are the same.
     pub fn require_sender(&self, allowed: &[u8]) -> Result<(), Refusal> {
         if allowed.is_empty() || allowed.eq_ignore_ascii_case(self.sender.as_bytes()) {
             return Ok(());
@@ -113,8 +113,8 @@ fn bus() -> Result<&'static Bus> {
 
 /// A handler that is registered, until this is dropped.
 ///
-/// Dropping it waits for the message that is being carried out; afterwards the handler is not called
-/// again.
+/// Dropping it waits for the message that is being carried out; afterwards the handler is not
+/// called again.
 ///
 /// # Examples
 ///

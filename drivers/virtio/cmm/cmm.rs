@@ -11,8 +11,8 @@
 //! - [`pools`], [`source`]: which pages are held, and where they come from.
 //! - [`channel`], [`release`], [`answers`], [`statistics`]: the queues.
 //! - [`balloon`], [`worker`]: the state that all share, and the thread that changes it.
-//! - [`driver`], [`sysctl`], [`commands`], [`counters`]: the virtio driver, and the interfaces to user
-//!   space and to the host's messages.
+//! - [`driver`], [`sysctl`], [`commands`], [`counters`]: the virtio driver, and the interfaces to
+//!   user space and to the host's messages.
 //!
 //! See `Documentation/mm/cmm.rst`.
 

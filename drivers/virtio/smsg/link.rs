@@ -173,29 +173,34 @@ impl Link {
 
         loop {
             self.bell.reinit();
-            {
-                let mut state = self.state.lock();
-                match state.phase {
-                    Phase::Run => self.receive_all(&mut state.lines),
-                    Phase::Pause => {}
-                    Phase::Stop => return,
-                }
+            while self.receive_next() {}
+            if self.state.lock().phase == Phase::Stop {
+                return;
             }
             // Whether the time is over or somebody woke us up: look again.
             let _ = self.bell.wait_for_completion_interruptible_timeout(timeout);
         }
     }
 
-    /// Carries out what the device has.
-    fn receive_all(&self, lines: &mut Lines) {
-        while let Some((buffer, len)) = self.receive.pop() {
-            lines.take(buffer.input().get(..len).unwrap_or_default(), |line| {
-                if let Some(request) = Request::parse(line) {
-                    self.answer(&request);
-                }
-            });
-            self.give_back(buffer);
+    /// Carries out what is in the next buffer of the device, and returns whether there was one.
+    /// Between two of them whoever wants the thread to pause or to stop gets the lock.
+    fn receive_next(&self) -> bool {
+        let mut state = self.state.lock();
+        if state.phase != Phase::Run {
+            return false;
         }
+        let Some((buffer, len)) = self.receive.pop() else {
+            return false;
+        };
+        let piece = buffer.input().get(..len).unwrap_or_default();
+
+        state.lines.take(piece, |line| {
+            if let Some(request) = Request::parse(line) {
+                self.answer(&request);
+            }
+        });
+        self.give_back(buffer);
+        true
     }
 
     /// The device, if it is still there, may fill the buffer again.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use anyhow::ensure;
+use anyhow::Context as _;
 use anyhow::Result;
 use onecopy_boot::balloon;
 use onecopy_boot::dcss::node;
@@ -232,8 +233,10 @@ fn a_guest_from_a_saved_system_takes_messages(context: &Context) -> Result<()> {
         let size = guest.balloon()?;
         send(&format!("CMM SHRINK {PAGES}"))?;
         guest.wait_balloon(size - PAGES * PAGE, SOON)?;
-        // The device has the same target, which the guest sees again after a reset.
         ensure_eq!(guest.vm_number("cmm_pages")?, PAGES);
+        // The device has the same target, which is all that a driver knows that begins anew.
+        begin_anew(&mut guest)?;
+        guest.wait_balloon(size - PAGES * PAGE, SOON)?;
         send("CMM RELEASE 1000")?;
         guest.wait_balloon(size - (PAGES + 1000) * PAGE, SOON)?;
         send("CMM REUSE 1000 1")?;
@@ -244,4 +247,15 @@ fn a_guest_from_a_saved_system_takes_messages(context: &Context) -> Result<()> {
     };
     let result = body();
     result.map_err(|error| anyhow!("{error:#}\n{}", guest.last_words()))
+}
+
+/// Takes the balloon from its driver, and gives it back.
+fn begin_anew(guest: &mut Guest) -> Result<()> {
+    const DRIVER: &str = "/sys/bus/virtio/drivers/cmm";
+    let entries = guest.run("ls", &[DRIVER])?.lines;
+    let device = entries.iter().find(|entry| entry.starts_with("virtio"));
+    let device = device.context("no device")?;
+    guest.write(&format!("{DRIVER}/unbind"), device)?;
+    guest.write(&format!("{DRIVER}/bind"), device)?;
+    Ok(())
 }
