@@ -24,6 +24,7 @@ use onecopy_format::segment_space::Name;
 use onecopy_format::segment_space::SegmentType;
 use onecopy_machine::accel::Choice;
 use onecopy_machine::options::Sandbox;
+use onecopy_store::Group;
 use onecopy_system::GuestName;
 
 pub(crate) use self::defseg::DefsegArgs;
@@ -110,6 +111,10 @@ pub(crate) struct Cli {
     )]
     pub(crate) sandbox: Sandbox,
 
+    /// User that QEMU runs as, when root starts it; by default onecopy if there is that user, or else root
+    #[arg(long, global = true, value_name = "NAME", env = "ONECOPY_QEMU_USER")]
+    pub(crate) qemu_user: Option<String>,
+
     /// Keep the guest that is started, for another process of this program
     #[arg(long, hide = true)]
     pub(crate) keeper: bool,
@@ -190,6 +195,11 @@ pub(crate) struct SavesegArgs {
     #[arg(long = "type", value_name = "TYPE", value_parser = parse_type)]
     pub(crate) kind: Option<SegmentType>,
 
+    /// Trust group of the segment space: only guests of this group can attach it, and share its pages.
+    /// It is decided by the first save; default if nothing is said
+    #[arg(long, value_name = "GROUP", conflicts_with = "from_guest")]
+    pub(crate) group: Option<Group>,
+
     /// Give all files in images of directories to root
     #[arg(long)]
     pub(crate) all_root: bool,
@@ -256,6 +266,10 @@ pub(crate) struct BootArgs {
     /// Mount this segment as the root file system
     #[arg(long, value_name = "NAME")]
     pub(crate) root_segment: Option<Name>,
+
+    /// Trust group of the guest, which must be that of all segments
+    #[arg(long, value_name = "GROUP", default_value_t)]
+    pub(crate) group: Group,
 
     /// Attach a disk: qcow2 if the name ends so, else raw
     #[arg(long = "disk", value_name = "FILE")]

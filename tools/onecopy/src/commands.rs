@@ -38,6 +38,7 @@ use crate::cli::Cli;
 use crate::cli::Command;
 use crate::cli::QueryCommand;
 use crate::cli::VmrmCommand;
+use crate::emulator;
 use crate::outcome::Ended;
 use crate::outcome::Outcome;
 
@@ -126,9 +127,7 @@ impl Places {
             systems: Systems::open(root),
             guests: Guests::open(&run),
             run,
-            confinement: Confinement {
-                sandbox: cli.sandbox,
-            },
+            confinement: emulator::confinement(cli.sandbox, cli.qemu_user.as_deref())?,
         })
     }
 

@@ -124,6 +124,8 @@ fn of_cause(error: &(dyn std::error::Error + 'static)) -> Status {
         error.kind().into()
     } else if let Some(SegmentError::NotFound { .. }) = error.downcast_ref() {
         Status::Unknown
+    } else if let Some(SegmentError::Group { .. }) = error.downcast_ref() {
+        Status::Denied
     } else if error.is::<ConfigError>() || error.is::<NoSchema>() {
         Status::NotUnderstood
     } else if let Some(RulesError::Form { .. }) = error.downcast_ref() {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use onecopy_format::resources;
+use onecopy_store::Group;
 use onecopy_system::NicError;
 use onecopy_system::NicOptions;
 
@@ -28,6 +29,10 @@ pub(crate) struct ResourceArgs {
     /// Attach a segment; see the verb boot. Its driver finds the names in the guest's command line
     #[arg(long = "segment", value_name = "NAME")]
     pub(crate) segments: Vec<Wanted>,
+
+    /// Refuse a system that is not of this trust group; segments must be of the system's group in any case
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) group: Option<Group>,
 
     /// Plug a network card. What it is connected to is said as to -netdev of QEMU, for example
     /// user or tap,ifname=tap0,script=no; mac=ADDRESS gives it that address instead of a random

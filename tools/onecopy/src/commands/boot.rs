@@ -33,6 +33,7 @@ pub(super) fn run(args: &BootArgs, places: &Places, json: bool) -> anyhow::Resul
         &args.segments,
         args.root_segment,
         guest.as_ref(),
+        &args.group,
         &places.store,
     )?;
     for path in [Some(&args.kernel), args.initrd.as_ref()]

@@ -166,6 +166,8 @@ struct ListedResources {
     hostname: Option<String>,
     /// The machine-id.
     machine_id: Option<String>,
+    /// The trust group that its kernel must have, if one is asked for.
+    group: Option<String>,
     /// What is added to the command line, or replaces it.
     parm: Option<String>,
     /// What the guest is told.
@@ -278,6 +280,7 @@ impl ListedResources {
             disks,
             hostname,
             machine_id,
+            group,
             parm,
             other,
             ..
@@ -290,6 +293,7 @@ impl ListedResources {
             disks,
             hostname,
             machine_id,
+            group,
             parm,
             other,
             small_pages: resources.small_pages,

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use onecopy_format::segment_space::Member;
 use onecopy_format::segment_space::Name;
+use onecopy_store::Group;
 use onecopy_store::MemberCheck;
 use onecopy_store::MemberState;
 use onecopy_store::Space;
@@ -63,6 +64,10 @@ pub(crate) struct ListedSpace {
     #[serde(serialize_with = "table::display")]
     #[schemars(with = "String")]
     name: Name,
+    /// Its trust group.
+    #[serde(serialize_with = "table::display")]
+    #[schemars(with = "String")]
+    group: Group,
     /// What new guests get.
     generation: u64,
     /// A, R or P; see query nss.
@@ -194,7 +199,9 @@ impl Segments {
         let lists = self.spaces.iter().map(|space| &space.allow);
         let mut lists = lists.chain(self.skeletons.iter().map(|skeleton| &skeleton.allow));
         let is_restricted = lists.any(|allow| !allow.is_empty());
-        let line = |mut row: Vec<String>, allow: &[String], check: &str| {
+        let is_grouped = self.spaces.iter().any(|space| !space.group.is_default());
+        let line = |mut row: Vec<String>, group: &str, allow: &[String], check: &str| {
+            row.extend(is_grouped.then(|| group.to_owned()));
             row.extend(is_restricted.then(|| shown(allow)));
             row.extend(is_checked.then(|| check.to_owned()));
             row
@@ -202,20 +209,20 @@ impl Segments {
         let mut rows = Vec::new();
         for skeleton in &self.skeletons {
             let cells = skeleton.rows(NOTHING).into_iter();
-            let lines = cells.map(|row| line(row, &skeleton.allow, NOTHING));
+            let lines = cells.map(|row| line(row, NOTHING, &skeleton.allow, NOTHING));
             rows.extend(lines.map(|row| (skeleton.name, None, row)));
         }
         for space in &self.spaces {
             for member in &space.members {
                 let check = member.check.map_or(NOTHING, Check::shown);
-                let row = line(member.row(space), &space.allow, check);
+                let row = line(member.row(space), space.group.as_str(), &space.allow, check);
                 rows.push((space.name, Some(space.generation), row));
             }
         }
         // What is coming stands before what there is; members keep their order.
         rows.sort_by_key(|(name, generation, _)| (*name, *generation));
         let title = TITLE.map(str::to_owned).to_vec();
-        let title = line(title, &["ALLOW".to_owned()], "CHECK");
+        let title = line(title, "GROUP", &["ALLOW".to_owned()], "CHECK");
         [title]
             .into_iter()
             .chain(rows.into_iter().map(|(_, _, row)| row))
@@ -235,6 +242,7 @@ impl Segments {
 impl ListedSpace {
     pub(crate) fn new(
         space: &Space,
+        group: Group,
         rules: &Rules,
         class: Class,
         users: Vec<ListedUser>,
@@ -248,6 +256,7 @@ impl ListedSpace {
         };
         Self {
             name: space.name(),
+            group,
             generation: space.generation(),
             class: class.letter(),
             users,

@@ -29,7 +29,7 @@ const LINES: [&str; 2] = ["vmrm run", "vmrm simulate"];
 const NOBODY: u32 = 65534;
 
 /// Verbs that say something only when there are guests.
-const WITH_GUESTS: [&str; 4] = ["ipl", "logoff", "savesys", "vmrm run"];
+const WITH_GUESTS: [&str; 6] = ["attach", "ipl", "logoff", "savesys", "smsg", "vmrm run"];
 
 /// Runs verbs in one directory, and remembers which.
 struct Contract<'a> {
@@ -110,6 +110,11 @@ fn verbs_without_guests_print_what_their_schemas_say() {
     );
     assert_eq!(saved["path"], "DIR/store/segments/USR/1.seg");
     contract.check(&["query", "seg", "--verify"]);
+    contract.check(&["query", "seg", "--users"]);
+    let defseg = ["defseg", "NEW", "--type", "EW", "--size", "2M"];
+    assert_eq!(contract.check(&defseg)["members"][0]["type"], "EW");
+    let purged = contract.check(&["purge", "seg", "NEW"]);
+    assert_eq!(purged["skeleton"], true);
 
     let kernel = kernel(&dir, Action::PowerOff);
     let kernel = kernel.to_str().unwrap();
@@ -250,7 +255,8 @@ fn verbs_about_guests_print_what_their_schemas_say() {
     let mut contract = Contract::new(&host.dir);
     let saved = contract.check(&host.save_arguments());
     assert_eq!(saved["saved_system"]["generation"], 1);
-    let ipl = ["ipl", "LX", "--as", "web", "--nic", "user", "--balloon"];
+    let more = ["--nic", "user", "--balloon", "--smsg"];
+    let ipl = [&["ipl", "LX", "--as", "web"][..], &more].concat();
     let started = contract.check(&ipl);
     assert_eq!(
         (&started["guest"], &started["partition"]),
@@ -262,6 +268,12 @@ fn verbs_about_guests_print_what_their_schemas_say() {
     contract.check(&["ipl", "--partition", "db"]);
     let guests = contract.check(&["query", "guests"]);
     assert_eq!(guests["guests"].as_array().map(Vec::len), Some(2));
+    host.dir.file("a.img", "content");
+    host.dir.ok(&["saveseg", "USR", "--from-image", "a.img"]);
+    let attached = contract.check(&["attach", "web", "USR"]);
+    assert_eq!(attached["attached"][0]["space"], "USR");
+    let told = contract.check(&["smsg", "web", "DCSS ATTACH USR", "--timeout", "30"]);
+    assert_eq!(told["carried_out"], true);
     assert_eq!(
         contract.check(&["query", "nss"])["saved_systems"][0]["users"],
         json!(["db", "web"])

@@ -94,6 +94,7 @@ fn json_has_the_documented_form() {
     let expected = serde_json::json!({
         "segment_spaces": [{
             "name": "USR",
+            "group": "default",
             "generation": 1,
             "class": "A",
             "users": [],

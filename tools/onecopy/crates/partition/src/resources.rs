@@ -56,6 +56,13 @@ pub struct Resources {
         skip_serializing_if = "Option::is_none"
     )]
     pub machine_id: Option<String>,
+    /// The trust group of the kernel that serves the partition; any if it is missing.
+    #[serde(
+        default,
+        deserialize_with = "group",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub group: Option<String>,
     /// What is added to the command line that user space sees; behind `=`, what replaces it.
     #[serde(
         default,
@@ -110,6 +117,7 @@ impl Resources {
             nics: Vec::new(),
             hostname: None,
             machine_id: None,
+            group: None,
             parm: None,
             small_pages: false,
             balloon: false,
@@ -148,6 +156,7 @@ impl Resources {
         all("nics", &self.nics, rules::nic)?;
         all("hostname", self.hostname.as_slice(), rules::hostname)?;
         all("machine_id", self.machine_id.as_slice(), rules::machine_id)?;
+        all("group", self.group.as_slice(), rules::group)?;
         all("parm", self.parm.as_slice(), rules::value)?;
         for disk in &self.disks {
             rules::file(&disk.file).map_err(|error| format!("disk: {error}"))?;
@@ -195,6 +204,10 @@ fn hostname<'a, D: Deserializer<'a>>(from: D) -> Result<Option<String>, D::Error
 
 fn machine_id<'a, D: Deserializer<'a>>(from: D) -> Result<Option<String>, D::Error> {
     checked(from, |text: &String| rules::machine_id(text)).map(Some)
+}
+
+fn group<'a, D: Deserializer<'a>>(from: D) -> Result<Option<String>, D::Error> {
+    checked(from, |text: &String| rules::group(text)).map(Some)
 }
 
 fn parm<'a, D: Deserializer<'a>>(from: D) -> Result<Option<String>, D::Error> {

@@ -13,6 +13,7 @@ use onecopy_machine::Interrupted;
 use onecopy_machine::QemuError;
 use onecopy_machine::Report;
 use onecopy_store::listed;
+use onecopy_store::Group;
 use onecopy_store::Kind;
 
 use crate::definition::DefinitionError;
@@ -41,6 +42,16 @@ pub enum Error {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] onecopy_store::Error),
+    /// A system is of another trust group.
+    #[error("{name} is of trust group {found}, and not {wanted}: guests share pages with those of their own group only")]
+    Group {
+        /// The system.
+        name: Name,
+        /// Its group.
+        found: Group,
+        /// The group that was asked for.
+        wanted: Group,
+    },
     /// A directory cannot be used.
     #[error(transparent)]
     Directory(#[from] onecopy_directory::Error),
@@ -436,7 +447,9 @@ impl Error {
             | Self::GuestExists(_)
             | Self::PartitionRuns { .. } => Kind::State,
             Self::Definition { .. } | Self::Manifest { .. } | Self::Corrupt { .. } => Kind::Damaged,
-            Self::Restricted { .. } | Self::RestrictedSpace { .. } => Kind::Denied,
+            Self::Restricted { .. } | Self::RestrictedSpace { .. } | Self::Group { .. } => {
+                Kind::Denied
+            }
             _ => Kind::Failed,
         }
     }

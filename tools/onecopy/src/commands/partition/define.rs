@@ -116,6 +116,7 @@ fn of_arguments(args: &DefineArgs, kernel: Name, systems: &Systems) -> anyhow::R
         nics: given.nics.iter().map(|nic| nic.text.clone()).collect(),
         hostname: given.hostname.clone(),
         machine_id: given.machine_id.clone(),
+        group: given.group.as_ref().map(ToString::to_string),
         parm: given.parm.clone(),
         small_pages: given.small_pages,
         balloon: given.balloon,

@@ -95,6 +95,7 @@ fn examine(
     let checks = if verify { Some(check(&space)?) } else { None };
     Ok(ListedSpace::new(
         &space,
+        store.group(name)?,
         &rules,
         class,
         users,

@@ -65,6 +65,7 @@ impl Running {
         let port = free_port(&mut session, &peripherals)?.ok_or_else(|| Error::NoPort {
             guest: record.guest.clone(),
         })?;
+        self.lend(&device.path, device.access == Access::Shared && !non_shared)?;
         let attachment = Attachment::new(space, format!("pmem{port}"), non_shared);
         record.attachments.push(attachment.clone());
         self.write_record(&record)?;
