@@ -5,8 +5,10 @@
 mod attach;
 mod boot;
 mod console;
+mod defseg;
 mod defsys;
 mod doctor;
+mod generate;
 mod ipl;
 mod logoff;
 mod metrics;
@@ -16,7 +18,7 @@ mod query;
 mod report;
 mod saveseg;
 mod savesys;
-mod schema;
+mod smsg;
 mod top;
 mod vmrm;
 
@@ -36,6 +38,7 @@ use crate::cli::Cli;
 use crate::cli::Command;
 use crate::cli::QueryCommand;
 use crate::cli::VmrmCommand;
+use crate::emulator;
 use crate::outcome::Ended;
 use crate::outcome::Outcome;
 
@@ -48,6 +51,8 @@ struct Places {
     guests: Guests,
     run: PathBuf,
     confinement: Confinement,
+    /// Who may send which messages to whom.
+    smsg_rules: PathBuf,
 }
 
 /// Carries out the command.
@@ -61,11 +66,13 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         ..
     } = &places;
     Ok(match &cli.command {
-        Command::Saveseg(args) => Outcome::Saved(saveseg::run(args, store)?),
+        Command::Defseg(args) => Outcome::DefinedSpace(defseg::run(args, store)?),
+        Command::Saveseg(args) => Outcome::Saved(saveseg::run(args, &places)?),
         Command::Defsys(args) => Outcome::Defined(Box::new(defsys::run(args, systems)?)),
         Command::Savesys(args) => Outcome::SavedSystem(Box::new(savesys::run(args, &places)?)),
         Command::Ipl(args) if cli.keeper => ipl::keep(args, &places)?,
         Command::Ipl(args) => ipl::run(args, &places, cli.json)?,
+        Command::Attach(args) => Outcome::Attached(attach::run(args, &places)?),
         Command::Console(args) => Outcome::Left(console::run(args, guests)?),
         Command::Logoff(args) => Outcome::LoggedOff(logoff::run(args, guests)?),
         Command::Partition(command) => partition::run(command, &places)?,
@@ -78,6 +85,12 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Query(QueryCommand::Guests(_)) => {
             Outcome::Guests(query::guests::run(places.collector(), guests)?)
         }
+        Command::Query(QueryCommand::Memory(_)) => {
+            Outcome::Memory(query::memory::run(places.collector())?)
+        }
+        Command::Query(QueryCommand::Partitions(_)) => {
+            Outcome::Partitions(partition::list(&places)?)
+        }
         Command::Purge(command) => Outcome::Purged(purge::run(command, &places)?),
         Command::Vmrm(VmrmCommand::Run(args)) => Outcome::Managed(vmrm::run(args, run, cli.json)?),
         Command::Vmrm(VmrmCommand::Simulate(args)) => {
@@ -87,11 +100,14 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Vmrm(VmrmCommand::Check(args)) => {
             Outcome::Checked(vmrm::check::run(args, guests)?)
         }
+        Command::Smsg(args) => Outcome::Told(smsg::run(args, &places.smsg_rules, guests)?),
         Command::Boot(args) => Outcome::Booted(Ended::new(&boot::run(args, &places, cli.json)?)),
         Command::Top(args) => Outcome::Seen(top::run(args, places.collector(), cli.json)?),
         Command::Report(args) => Outcome::Reported(report::run(args, places.collector())?),
         Command::Doctor(args) => Outcome::Examined(doctor::run(args, &places, &cli.run_dir)),
-        Command::Schema(args) => Outcome::Text(schema::run(args)?),
+        Command::Schema(args) => Outcome::Text(generate::schema(args)?),
+        Command::Completions(args) => Outcome::Text(generate::completions(args)?),
+        Command::Man(args) => Outcome::Text(generate::man(args)?),
         Command::Metrics(args) => {
             Outcome::Measured(metrics::run(args, places.collector(), cli.json)?)
         }
@@ -107,12 +123,11 @@ impl Places {
         Ok(Self {
             store: Store::open(&root),
             partitions: Partitions::open(&root),
+            smsg_rules: root.join("smsg.toml"),
             systems: Systems::open(root),
             guests: Guests::open(&run),
             run,
-            confinement: Confinement {
-                sandbox: cli.sandbox,
-            },
+            confinement: emulator::confinement(cli.sandbox, cli.qemu_user.as_deref())?,
         })
     }
 

@@ -6,12 +6,17 @@ use std::fmt;
 use std::io;
 use std::io::Write;
 
+use anstyle::AnsiColor;
+use anstyle::Style;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 
 use crate::json;
 use crate::status::Status;
+
+/// How the word is shown that a failure begins with.
+const LABEL: Style = AnsiColor::Red.on_default().bold();
 
 /// Why a command has failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -57,7 +62,7 @@ impl Failure {
         if as_json {
             json::write(err, self)
         } else {
-            writeln!(err, "onecopy: {self}")
+            writeln!(err, "{LABEL}onecopy:{LABEL:#} {self}")
         }
     }
 }

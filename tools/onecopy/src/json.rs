@@ -2,7 +2,7 @@
 
 //! JSON as `--json` prints it, and its schemas.
 //!
-//! A verb that has an outcome has a line in [`SCHEMAS`]; one that has none, in [`WITHOUT`]. The schemas are
+//! A verb that has an outcome has a line in [`SCHEMAS`]; one that has none, in `WITHOUT`. The schemas are
 //! derived from the types that are printed. What the comments on their fields say is in them.
 
 use std::io;
@@ -18,13 +18,16 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::keeper::Started;
+use crate::outcome::AttachedSegments;
 use crate::outcome::Changed;
 use crate::outcome::Checked;
 use crate::outcome::Defined;
+use crate::outcome::DefinedSpace;
 use crate::outcome::Ended;
 use crate::outcome::Examined;
 use crate::outcome::GuestList;
 use crate::outcome::LoggedOff;
+use crate::outcome::MemoryUse;
 use crate::outcome::PartitionList;
 use crate::outcome::PurgedName;
 use crate::outcome::Removed;
@@ -34,6 +37,7 @@ use crate::outcome::SavedSystem;
 use crate::outcome::Segments;
 use crate::outcome::Shown;
 use crate::outcome::SystemList;
+use crate::outcome::Told;
 
 /// A verb, and the schema of what it prints.
 type Entry = (&'static str, fn() -> Schema);
@@ -45,6 +49,8 @@ pub(crate) const ERROR: &str = "error";
 pub(crate) const SCHEMAS: &[Entry] = &[
     (ERROR, of::<Failure>),
     ("saveseg", of::<Saved>),
+    ("defseg", of::<DefinedSpace>),
+    ("attach", of::<AttachedSegments>),
     ("defsys", of::<Defined>),
     ("savesys", of::<SavedSystem>),
     ("ipl", either::<Started, Ended>),
@@ -58,8 +64,11 @@ pub(crate) const SCHEMAS: &[Entry] = &[
     ("query seg", of::<Segments>),
     ("query nss", of::<SystemList>),
     ("query guests", of::<GuestList>),
+    ("query memory", of::<MemoryUse>),
+    ("query partitions", of::<PartitionList>),
     ("purge nss", of::<PurgedName>),
     ("purge seg", of::<PurgedName>),
+    ("smsg", of::<Told>),
     ("vmrm run", of::<Event<'static>>),
     ("vmrm simulate", of::<Event<'static>>),
     ("vmrm check", of::<Checked>),
@@ -72,7 +81,7 @@ pub(crate) const SCHEMAS: &[Entry] = &[
 
 /// The verbs that print none: a console, and text that is for other programs.
 #[cfg(test)]
-pub(crate) const WITHOUT: &[&str] = &["console", "schema"];
+pub(crate) const WITHOUT: &[&str] = &["console", "schema", "completions", "man"];
 
 /// Writes an object of JSON, with an end of its last line.
 pub(crate) fn write(out: &mut dyn Write, object: &(impl Serialize + JsonSchema)) -> io::Result<()> {
@@ -94,7 +103,10 @@ fn of<T: JsonSchema>() -> Schema {
 }
 
 fn either<A: JsonSchema, B: JsonSchema>() -> Schema {
-    json_schema!({ "anyOf": [of::<A>(), of::<B>()] })
+    // The dialect is said once.
+    let mut parts = [of::<A>(), of::<B>()];
+    let dialects = parts.each_mut().map(|part| part.remove("$schema"));
+    json_schema!({ "$schema": dialects[0], "anyOf": parts })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod failure;
 mod files;
 mod json;
 mod keeper;
+mod manual;
 mod outcome;
 mod progress;
 mod segments;
@@ -52,15 +53,18 @@ fn run() -> anyhow::Result<ExitCode> {
         Ok(outcome) => outcome,
         Err(error) => {
             let failure = Failure::of(&error);
-            failure.render(&mut std::io::stderr().lock(), cli.json)?;
+            failure.render(&mut anstream::stderr().lock(), cli.json)?;
             return Ok(ExitCode::from(failure.exit_status));
         }
     };
-    let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr().lock());
     if cli.json {
-        outcome.render_json(&mut out, &mut err)?;
+        outcome.render_json(&mut std::io::stdout().lock(), &mut std::io::stderr().lock())?;
     } else {
-        outcome.render(&mut out, &mut err)?;
+        // These take out the colours unless they are for a terminal whose user wants them.
+        outcome.render(
+            &mut anstream::stdout().lock(),
+            &mut anstream::stderr().lock(),
+        )?;
     }
     Ok(outcome.status().into())
 }

@@ -2,14 +2,19 @@
 
 //! What a command has done, and how that is shown.
 
+mod attached;
 mod boot;
 mod doctor;
 mod guests;
+mod memory;
 mod partition;
 mod row;
 mod seen;
+mod segment_skeletons;
 mod segments;
 mod skeletons;
+mod smsg;
+mod style;
 mod systems;
 mod table;
 mod vmrm;
@@ -28,6 +33,7 @@ use crate::keeper::Started;
 use crate::size;
 use crate::status::Status;
 
+pub(crate) use self::attached::AttachedSegments;
 pub(crate) use self::boot::Ended;
 pub(crate) use self::doctor::Examined;
 pub(crate) use self::doctor::Remains;
@@ -35,6 +41,7 @@ pub(crate) use self::guests::GuestList;
 pub(crate) use self::guests::Left;
 pub(crate) use self::guests::ListedGuest;
 pub(crate) use self::guests::LoggedOff;
+pub(crate) use self::memory::MemoryUse;
 pub(crate) use self::partition::Action;
 pub(crate) use self::partition::Changed;
 pub(crate) use self::partition::Given;
@@ -47,6 +54,8 @@ pub(crate) use self::partition::Shown;
 pub(crate) use self::seen::Measured;
 pub(crate) use self::seen::Reported;
 pub(crate) use self::seen::Seen;
+pub(crate) use self::segment_skeletons::DefinedSpace;
+pub(crate) use self::segment_skeletons::SpaceSkeleton;
 pub(crate) use self::segments::InvalidSpace;
 pub(crate) use self::segments::ListedSpace;
 pub(crate) use self::segments::ListedUser;
@@ -54,6 +63,7 @@ pub(crate) use self::segments::Segments;
 pub(crate) use self::segments::View;
 pub(crate) use self::skeletons::Defined;
 pub(crate) use self::skeletons::ListedSkeleton;
+pub(crate) use self::smsg::Told;
 pub(crate) use self::systems::InvalidSystem;
 pub(crate) use self::systems::ListedSystem;
 pub(crate) use self::systems::PurgedName;
@@ -68,6 +78,8 @@ pub(crate) use self::vmrm::Managed;
 pub(crate) enum Outcome {
     /// `saveseg`
     Saved(Saved),
+    /// `defseg`
+    DefinedSpace(DefinedSpace),
     /// `query seg`
     Segments(Segments),
     /// `defsys`
@@ -82,12 +94,18 @@ pub(crate) enum Outcome {
     Started(Started),
     /// `ipl`, in the process that keeps the guest
     Kept,
+    /// `attach`
+    Attached(AttachedSegments),
     /// `query guests`
     Guests(GuestList),
+    /// `query memory`
+    Memory(MemoryUse),
     /// `console`
     Left(Left),
     /// `logoff`
     LoggedOff(LoggedOff),
+    /// `smsg`
+    Told(Told),
     /// `vmrm run`
     Managed(Managed),
     /// `vmrm simulate`, which has said everything
@@ -98,7 +116,7 @@ pub(crate) enum Outcome {
     ChangedPartition(Box<Changed>),
     /// `partition show`
     Partition(Box<Shown>),
-    /// `partition list`
+    /// `partition list`, `query partitions`
     Partitions(PartitionList),
     /// `partition remove`
     RemovedPartition(Removed),
@@ -112,7 +130,7 @@ pub(crate) enum Outcome {
     Measured(Measured),
     /// `doctor`
     Examined(Examined),
-    /// `schema`: text that is printed as it is
+    /// `schema`, `completions`, `man`: text that is printed as it is
     Text(String),
 }
 
@@ -131,6 +149,8 @@ pub(crate) struct Saved {
     pub(crate) size_bytes: u64,
     /// The file.
     pub(crate) path: PathBuf,
+    /// Whether only certain guests may have it.
+    pub(crate) restricted: bool,
 }
 
 /// There is no schema for what was typed.
@@ -146,6 +166,7 @@ impl Outcome {
             Self::Segments(segments) => (segments.is_sound(), Status::Damaged),
             Self::Systems(list) => (list.is_sound(), Status::Damaged),
             Self::Managed(managed) => (managed.is_complete, Status::Failed),
+            Self::Told(told) => (told.is_success(), Status::Failed),
             Self::Booted(end) => (end.is_success(), Status::Failed),
             Self::Examined(examined) => (examined.is_sound(), Status::Failed),
             _ => return Status::Done,
@@ -167,9 +188,13 @@ impl Outcome {
             Self::Systems(list) => json::write(out, list),
             Self::Purged(purged) => json::write(out, purged),
             Self::Started(started) => json::write(out, started),
+            Self::DefinedSpace(defined) => json::write(out, defined),
+            Self::Attached(attached) => json::write(out, attached),
             Self::Guests(list) => json::write(out, list),
+            Self::Memory(memory) => json::write(out, memory),
             Self::LoggedOff(ended) => json::write(out, ended),
             Self::Checked(checked) => json::write(out, checked),
+            Self::Told(told) => json::write(out, told),
             Self::ChangedPartition(changed) => json::write(out, &**changed),
             Self::Partition(shown) => json::write(out, &**shown),
             Self::Partitions(list) => json::write(out, list),
@@ -200,16 +225,20 @@ impl Outcome {
     pub(crate) fn render(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
         match self {
             Self::Saved(saved) => saved.render(out),
+            Self::DefinedSpace(defined) => defined.render(out),
             Self::Segments(segments) => segments.render(out, err),
             Self::Defined(defined) => defined.render(out),
             Self::SavedSystem(saved) => saved.render(out),
             Self::Systems(list) => list.render(out, err),
             Self::Purged(purged) => purged.render(out),
             Self::Started(started) => started.render(out),
+            Self::Attached(attached) => attached.render(out),
             Self::Kept | Self::Simulated => Ok(()),
             Self::Managed(managed) => managed.render(err),
             Self::Checked(checked) => checked.render(out, err),
+            Self::Told(told) => told.render(out, err),
             Self::Guests(list) => list.render(out, err),
+            Self::Memory(memory) => memory.render(out, err),
             Self::Left(left) => left.render(err),
             Self::LoggedOff(ended) => ended.render(out),
             Self::ChangedPartition(changed) => changed.render(out),
@@ -231,9 +260,10 @@ impl Saved {
         let plural = if self.members == 1 { "" } else { "s" };
         writeln!(
             out,
-            "{} generation {}: {} member{plural}, {}, {}",
+            "{} generation {}{}: {} member{plural}, {}, {}",
             self.name,
             self.generation,
+            if self.restricted { ", class R" } else { "" },
             self.members,
             size::show(self.size_bytes),
             self.path.display()

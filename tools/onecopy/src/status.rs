@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use onecopy_observe::HistoryError;
 use onecopy_store::Kind;
+use onecopy_system::smsg::Denied;
+use onecopy_system::smsg::RulesError;
 use onecopy_vmrm::config::ConfigError;
 use onecopy_vmrm::service::ServiceError;
 use onecopy_vmrm::trace::TraceError;
@@ -73,17 +75,15 @@ impl Status {
 
     /// Returns the status for a failure: that of the first cause that tells its kind.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
-        let known = error.chain().map(of_cause);
+        let mut known = error.chain().map(of_cause);
         known
-            .into_iter()
             .find(|status| *status != Self::Failed)
             .unwrap_or(Self::Failed)
     }
 
     fn from_code(code: u8) -> Self {
-        let known = MEANINGS.iter().map(|(status, _)| *status);
+        let mut known = MEANINGS.iter().map(|(status, _)| *status);
         known
-            .into_iter()
             .find(|status| status.code() == code)
             .unwrap_or(Self::Failed)
     }
@@ -124,8 +124,14 @@ fn of_cause(error: &(dyn std::error::Error + 'static)) -> Status {
         error.kind().into()
     } else if let Some(SegmentError::NotFound { .. }) = error.downcast_ref() {
         Status::Unknown
+    } else if let Some(SegmentError::Group { .. }) = error.downcast_ref() {
+        Status::Denied
     } else if error.is::<ConfigError>() || error.is::<NoSchema>() {
         Status::NotUnderstood
+    } else if let Some(RulesError::Form { .. }) = error.downcast_ref() {
+        Status::NotUnderstood
+    } else if error.is::<Denied>() {
+        Status::Denied
     } else if let Some(error) = error.downcast_ref() {
         of_service(error)
     } else if let Some(HistoryError::Line { .. }) = error.downcast_ref() {

@@ -2,7 +2,10 @@
 
 //! The verbs that print what is generated from the program itself.
 
+use std::path::PathBuf;
+
 use clap::Args;
+use clap_complete::Shell;
 
 /// Print what the JSON of a verb consists of.
 ///
@@ -18,4 +21,26 @@ Examples:
 pub(crate) struct SchemaArgs {
     /// The verb, as it is typed
     pub(crate) verb: Vec<String>,
+}
+
+/// Print a script that completes command lines in a shell.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onecopy completions bash > /etc/bash_completion.d/onecopy
+  onecopy completions zsh > /usr/local/share/zsh/site-functions/_onecopy
+  onecopy completions fish > /etc/fish/completions/onecopy.fish")]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+/// Write the manual pages, one for each verb.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onecopy man /usr/local/share/man/man1")]
+pub(crate) struct ManArgs {
+    /// The directory to write them to; it is made if it does not exist
+    pub(crate) directory: PathBuf,
 }

@@ -90,6 +90,14 @@ Examples:
   onecopy partition list --json")]
 pub(crate) struct ListArgs {}
 
+/// Show all partitions, as the verb partition list does.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onecopy query partitions
+  onecopy query partitions --json")]
+pub(crate) struct QueryPartitionsArgs {}
+
 /// Let another kernel serve a partition.
 ///
 /// Only the identifier of the kernel changes; the resources stay. It takes effect at the next IPL,

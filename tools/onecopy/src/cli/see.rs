@@ -83,6 +83,18 @@ pub(crate) struct ReportArgs {
     pub(crate) shrinks: Vec<PathBuf>,
 }
 
+/// Show where memory is: of the host, of what guests share, and of each guest.
+///
+/// Shared memory is pages of files that guests map, each counted once; mapped is what they would take if
+/// each had its own. Private is what exists only because of one guest, in guest memory, and unshared is what of
+/// that was shared when the guest started. Given is what guests have given back by their balloons.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onecopy query memory
+  onecopy query memory --json")]
+pub(crate) struct QueryMemoryArgs {}
+
 fn parse_interval(text: &str) -> Result<Duration, String> {
     let seconds: Option<f64> = text.parse().ok();
     match seconds {

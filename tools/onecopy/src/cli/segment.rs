@@ -4,6 +4,9 @@
 
 use clap::Args;
 use onecopy_format::segment_space::Name;
+use onecopy_system::GuestName;
+
+use crate::segments::Wanted;
 
 /// Show segment spaces and their members.
 ///
@@ -27,6 +30,30 @@ pub(crate) struct QuerySegArgs {
     /// Compute the digest of every member again; a wrong one makes the exit status 6
     #[arg(long)]
     pub(crate) verify: bool,
+}
+
+/// Attach a segment to a guest that runs.
+///
+/// Its segment space is plugged into the guest. There, the segments are attached by their names, as the
+/// output says. It stays mapped until the guest ends. A restricted segment space can be attached only to
+/// a guest on its list.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onecopy attach web USR
+  onecopy attach web PY:GCC
+  onecopy attach test USR --non-shared")]
+pub(crate) struct AttachArgs {
+    /// Name of the guest
+    pub(crate) guest: GuestName,
+
+    /// A segment space with all its members, a member, or contiguous members as A:B:C
+    pub(crate) segment: Wanted,
+
+    /// Give the guest a private copy, in which it may write to all members; saveseg --from-guest saves
+    /// that. Not for segment spaces that are restricted or have a member of type SC
+    #[arg(long)]
+    pub(crate) non_shared: bool,
 }
 
 /// Remove a segment space, and what was defined and not saved yet.

@@ -53,7 +53,7 @@ pub(crate) struct SavesysArgs {
     /// Save this guest, with its user processes, as soon as it asks for it by writing 1 to
     /// /sys/kernel/shared_kernel/save; it ends
     #[arg(long, value_name = "GUEST",
-          conflicts_with_all = ["kernel", "memory", "kernel_memory", "initrd", "append", "protect",
+          conflicts_with_all = ["kernel", "memory", "kernel_memory", "group", "initrd", "append", "protect",
                                 "cpu", "accel"])]
     pub(crate) running: Option<GuestName>,
 

@@ -33,6 +33,7 @@ pub(super) fn run(args: &BootArgs, places: &Places, json: bool) -> anyhow::Resul
         &args.segments,
         args.root_segment,
         guest.as_ref(),
+        &args.group,
         &places.store,
     )?;
     for path in [Some(&args.kernel), args.initrd.as_ref()]
@@ -59,21 +60,21 @@ pub(super) fn run(args: &BootArgs, places: &Places, json: bool) -> anyhow::Resul
     };
     let tee = terminal::console_output(json);
     let end = boot::run(&config, tee, args.timeout.map(Duration::from_secs))?;
-    leave(spaces, &places.store)?;
+    leave(spaces, &places.store);
     Ok(end)
 }
 
 /// Removes what was used and new guests do not get, unless somebody else still uses it.
-fn leave(spaces: Vec<Arc<Space>>, store: &Store) -> onecopy_store::Result<()> {
+fn leave(spaces: Vec<Arc<Space>>, store: &Store) {
     let used: Vec<_> = spaces
         .iter()
         .map(|space| (space.name(), space.generation()))
         .collect();
     drop(spaces);
     for (name, generation) in used {
-        store.shelf(name).leave(generation)?;
+        // Who may only read the store leaves that to the next save.
+        let _ = store.shelf(name).leave(generation);
     }
-    Ok(())
 }
 
 /// What the user appends comes last, so that it wins.

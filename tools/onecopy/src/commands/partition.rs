@@ -41,7 +41,8 @@ fn show(args: &ShowArgs, places: &Places) -> anyhow::Result<Shown> {
     })
 }
 
-fn list(places: &Places) -> anyhow::Result<PartitionList> {
+/// Lists all partitions.
+pub(super) fn list(places: &Places) -> anyhow::Result<PartitionList> {
     let listed = places.partitions.list()?;
     let partitions = listed.partitions.iter();
     Ok(PartitionList {

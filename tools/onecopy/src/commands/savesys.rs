@@ -56,6 +56,7 @@ fn save_template(args: &SavesysArgs, places: &Places) -> anyhow::Result<Generati
         memory_bytes: plan.memory_bytes,
         kernel_bytes: plan.kernel_bytes,
         definition: plan.definition,
+        group: plan.group,
         append: args.append.clone(),
         protect: args.protect,
         timeout: args.timeout,

@@ -11,6 +11,8 @@ use onecopy_observe::doctor::Severity;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::style;
+
 /// Everything that was examined.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Examined {
@@ -59,12 +61,12 @@ impl Examined {
 
     pub(super) fn render(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
         for finding in &self.findings {
-            let word = match finding.severity {
-                Severity::Ok => "ok",
-                Severity::Warning => "warning",
-                Severity::Error => "ERROR",
+            let (word, style) = match finding.severity {
+                Severity::Ok => ("ok", style::GOOD),
+                Severity::Warning => ("warning", style::WATCH),
+                Severity::Error => ("ERROR", style::BAD),
             };
-            writeln!(out, "{word:9}{}", finding.what)?;
+            writeln!(out, "{style}{word:9}{style:#}{}", finding.what)?;
             for line in [&finding.meaning, &finding.remedy] {
                 if !line.is_empty() {
                     writeln!(out, "         {line}")?;
@@ -72,13 +74,18 @@ impl Examined {
             }
         }
         for remains in &self.leftovers {
-            let word = if remains.removed { "removed" } else { "left" };
-            writeln!(out, "{word:9}{}", remains.what)?;
+            let (word, style) = if remains.removed {
+                ("removed", style::GOOD)
+            } else {
+                ("left", style::WATCH)
+            };
+            writeln!(out, "{style}{word:9}{style:#}{}", remains.what)?;
         }
         if self.leftovers.iter().any(|remains| !remains.removed) {
             writeln!(out, "         onecopy doctor --clean removes what is left.")?;
         } else if self.leftovers.is_empty() && self.failed.is_empty() {
-            writeln!(out, "{:9}Nothing is left of a crash", "ok")?;
+            let style = style::GOOD;
+            writeln!(out, "{style}{:9}{style:#}Nothing is left of a crash", "ok")?;
         }
         let errors = self
             .leftovers

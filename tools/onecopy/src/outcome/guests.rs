@@ -8,6 +8,7 @@ use std::iter;
 
 use onecopy_observe::GuestSample;
 use onecopy_observe::RangeSample;
+use onecopy_store::Group;
 use onecopy_system::guests::Record;
 use onecopy_system::MacAddress;
 use schemars::JsonSchema;
@@ -50,6 +51,8 @@ pub(crate) struct GuestList {
 pub(crate) struct ListedGuest {
     /// Name of the guest.
     name: String,
+    /// Its trust group.
+    group: String,
     /// The partition that it runs in.
     partition: Option<String>,
     /// The saved system that it was started from.
@@ -132,11 +135,12 @@ impl GuestList {
         Ok(())
     }
 
-    /// There is a column for partitions if a guest runs in one.
+    /// There is a column for partitions if a guest runs in one, and for trust groups if one has one of its own.
     fn rows(&self) -> Vec<Vec<String>> {
         let title = [
             "GUEST",
             "PARTITION",
+            "GROUP",
             "SYSTEM",
             "GEN",
             "PID",
@@ -151,6 +155,15 @@ impl GuestList {
         let mut rows = vec![title.map(str::to_owned).to_vec()];
         for guest in &self.guests {
             rows.extend(guest.rows());
+        }
+        if self
+            .guests
+            .iter()
+            .all(|guest| guest.group == Group::default().as_str())
+        {
+            for row in &mut rows {
+                row.remove(2);
+            }
         }
         if self.guests.iter().all(|guest| guest.partition.is_none()) {
             for row in &mut rows {
@@ -171,6 +184,7 @@ impl ListedGuest {
         };
         Self {
             name: sample.name,
+            group: record.group.to_string(),
             partition: record.partition.as_ref().map(ToString::to_string),
             system: sample.system,
             generation: sample.generation,
@@ -189,6 +203,7 @@ impl ListedGuest {
         let left = vec![
             self.name.clone(),
             self.partition.clone().unwrap_or_default(),
+            self.group.clone(),
             self.system.clone(),
             self.generation.to_string(),
             self.pid.map(|pid| pid.to_string()).unwrap_or_default(),

@@ -166,6 +166,8 @@ struct ListedResources {
     hostname: Option<String>,
     /// The machine-id.
     machine_id: Option<String>,
+    /// The trust group that its kernel must have, if one is asked for.
+    group: Option<String>,
     /// What is added to the command line, or replaces it.
     parm: Option<String>,
     /// What the guest is told.
@@ -174,6 +176,8 @@ struct ListedResources {
     small_pages: bool,
     /// Whether the guest has a balloon.
     balloon: bool,
+    /// Whether it takes messages.
+    smsg: bool,
     /// Whether it may have more than the host gives.
     overcommit: bool,
 }
@@ -276,6 +280,7 @@ impl ListedResources {
             disks,
             hostname,
             machine_id,
+            group,
             parm,
             other,
             ..
@@ -288,10 +293,12 @@ impl ListedResources {
             disks,
             hostname,
             machine_id,
+            group,
             parm,
             other,
             small_pages: resources.small_pages,
             balloon: resources.balloon,
+            smsg: resources.smsg,
             overcommit: resources.overcommit,
         }
     }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use onecopy_format::segment_space::Member;
 use onecopy_format::segment_space::Name;
+use onecopy_store::Group;
 use onecopy_store::MemberCheck;
 use onecopy_store::MemberState;
 use onecopy_store::Space;
@@ -18,6 +19,7 @@ use onecopy_system::Rules;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::segment_skeletons::SpaceSkeleton;
 use super::table;
 use super::table::utc;
 use super::table::write_table;
@@ -26,12 +28,19 @@ use crate::size;
 /// What stands where there is nothing to say.
 const NOTHING: &str = "-";
 
+/// The columns that there always are.
+const TITLE: [&str; 10] = [
+    "SPACE", "MEMBER", "TYPE", "GEN", "CLASS", "USERS", "OFFSET", "SIZE", "DAX", "SAVED",
+];
+
 /// Everything that `query seg` has found.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub(crate) struct Segments {
     /// Segment spaces that can be used.
     #[serde(rename = "segment_spaces")]
     pub(crate) spaces: Vec<ListedSpace>,
+    /// Those that were defined and not saved yet.
+    pub(crate) skeletons: Vec<SpaceSkeleton>,
     /// Those that cannot.
     pub(crate) invalid: Vec<InvalidSpace>,
     #[serde(skip)]
@@ -55,6 +64,10 @@ pub(crate) struct ListedSpace {
     #[serde(serialize_with = "table::display")]
     #[schemars(with = "String")]
     name: Name,
+    /// Its trust group.
+    #[serde(serialize_with = "table::display")]
+    #[schemars(with = "String")]
+    group: Group,
     /// What new guests get.
     generation: u64,
     /// A, R or P; see query nss.
@@ -142,6 +155,7 @@ impl Segments {
     pub(crate) fn new(view: View) -> Self {
         Self {
             spaces: Vec::new(),
+            skeletons: Vec::new(),
             invalid: Vec::new(),
             view,
         }
@@ -182,23 +196,37 @@ impl Segments {
     fn rows(&self) -> Vec<Vec<String>> {
         let members = || self.spaces.iter().flat_map(|space| &space.members);
         let is_checked = members().any(|member| member.check.is_some());
-        let is_restricted = self.spaces.iter().any(|space| !space.allow.is_empty());
-        let mut title = vec![
-            "SPACE", "MEMBER", "TYPE", "GEN", "CLASS", "USERS", "OFFSET", "SIZE", "DAX", "SAVED",
-        ];
-        title.extend(is_restricted.then_some("ALLOW"));
-        title.extend(is_checked.then_some("CHECK"));
-        let mut rows = vec![title.into_iter().map(str::to_owned).collect()];
-        for space in &self.spaces {
-            let allow = is_restricted.then(|| space.shown_allow());
-            rows.extend(space.members.iter().map(|member| {
-                let mut row = member.row(space);
-                row.extend(allow.clone());
-                row.extend(member.check.map(Check::shown));
-                row
-            }));
+        let lists = self.spaces.iter().map(|space| &space.allow);
+        let mut lists = lists.chain(self.skeletons.iter().map(|skeleton| &skeleton.allow));
+        let is_restricted = lists.any(|allow| !allow.is_empty());
+        let is_grouped = self.spaces.iter().any(|space| !space.group.is_default());
+        let line = |mut row: Vec<String>, group: &str, allow: &[String], check: &str| {
+            row.extend(is_grouped.then(|| group.to_owned()));
+            row.extend(is_restricted.then(|| shown(allow)));
+            row.extend(is_checked.then(|| check.to_owned()));
+            row
+        };
+        let mut rows = Vec::new();
+        for skeleton in &self.skeletons {
+            let cells = skeleton.rows(NOTHING).into_iter();
+            let lines = cells.map(|row| line(row, NOTHING, &skeleton.allow, NOTHING));
+            rows.extend(lines.map(|row| (skeleton.name, None, row)));
         }
-        rows
+        for space in &self.spaces {
+            for member in &space.members {
+                let check = member.check.map_or(NOTHING, Check::shown);
+                let row = line(member.row(space), space.group.as_str(), &space.allow, check);
+                rows.push((space.name, Some(space.generation), row));
+            }
+        }
+        // What is coming stands before what there is; members keep their order.
+        rows.sort_by_key(|(name, generation, _)| (*name, *generation));
+        let title = TITLE.map(str::to_owned).to_vec();
+        let title = line(title, "GROUP", &["ALLOW".to_owned()], "CHECK");
+        [title]
+            .into_iter()
+            .chain(rows.into_iter().map(|(_, _, row)| row))
+            .collect()
     }
 
     fn user_rows(&self) -> Vec<Vec<String>> {
@@ -214,6 +242,7 @@ impl Segments {
 impl ListedSpace {
     pub(crate) fn new(
         space: &Space,
+        group: Group,
         rules: &Rules,
         class: Class,
         users: Vec<ListedUser>,
@@ -227,6 +256,7 @@ impl ListedSpace {
         };
         Self {
             name: space.name(),
+            group,
             generation: space.generation(),
             class: class.letter(),
             users,
@@ -249,13 +279,6 @@ impl ListedSpace {
             generations: generations.to_vec(),
             ..self
         }
-    }
-
-    fn shown_allow(&self) -> String {
-        if self.allow.is_empty() {
-            return NOTHING.to_owned();
-        }
-        self.allow.join(",")
     }
 }
 
@@ -335,15 +358,22 @@ impl ListedMember {
 }
 
 impl Check {
-    fn shown(self) -> String {
+    fn shown(self) -> &'static str {
         match self {
             Self::Intact => "intact",
             Self::Changed => "changed",
             Self::Corrupt => "CORRUPT",
             Self::None => "no data",
         }
-        .to_owned()
     }
+}
+
+/// Shows a list of guests.
+fn shown(allow: &[String]) -> String {
+    if allow.is_empty() {
+        return NOTHING.to_owned();
+    }
+    allow.join(",")
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {

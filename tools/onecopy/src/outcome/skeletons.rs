@@ -47,6 +47,8 @@ pub(crate) struct ListedSkeleton {
     memory_bytes: u64,
     /// How that is divided.
     ranges: Vec<ListedRange>,
+    /// Its trust group, if one was given.
+    group: Option<String>,
     /// Whether only some guests may start from it.
     restricted: bool,
     /// Which these are.
@@ -59,9 +61,11 @@ impl Defined {
         let memory = definition.memory_bytes() >> 20;
         let rstd = if definition.restricted { " RSTD" } else { "" };
         let name = definition.name;
+        let group = definition.group.as_ref();
+        let group = group.map_or_else(String::new, |group| format!(", trust group {group}"));
         Self {
             defined,
-            statement: format!("DEFSYS {name} {ranges} MINSIZE={memory}M{rstd}"),
+            statement: format!("DEFSYS {name} {ranges} MINSIZE={memory}M{rstd}{group}"),
             skeleton: ListedSkeleton::new(definition, path),
         }
     }
@@ -80,6 +84,7 @@ impl ListedSkeleton {
             defined_unix_seconds: definition.defined_unix_seconds,
             memory_bytes: definition.memory_bytes(),
             ranges: definition.ranges.iter().map(ListedRange::new).collect(),
+            group: definition.group.as_ref().map(ToString::to_string),
             restricted: definition.restricted,
             allow: definition.allow.iter().map(ToString::to_string).collect(),
             kernel: definition.kernel,
@@ -97,6 +102,7 @@ impl ListedSkeleton {
             saved_unix_seconds: None,
             pages: ListedRange::show(&self.ranges),
             allow: self.allow.join(","),
+            group: self.group.clone(),
             check: None,
         }
     }

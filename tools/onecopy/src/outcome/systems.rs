@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use onecopy_format::segment_space::Name;
+use onecopy_store::Group;
 use onecopy_system::manifest::Machine;
 use onecopy_system::ranges::notation;
 use onecopy_system::ranges::Range;
@@ -67,6 +68,10 @@ pub(crate) struct ListedSystem {
     #[serde(serialize_with = "table::display")]
     #[schemars(with = "String")]
     name: Name,
+    /// Its trust group.
+    #[serde(serialize_with = "table::display")]
+    #[schemars(with = "String")]
+    group: Group,
     /// Number of the generation.
     generation: u64,
     /// A: what new guests get; R: what those on its list get; P: kept until its last guest has ended.
@@ -138,9 +143,13 @@ impl SavedSystem {
     pub(super) fn render(&self, out: &mut dyn Write) -> io::Result<()> {
         let system = &self.system;
         let class = if system.restricted { ", class R" } else { "" };
+        let group = match &system.group {
+            group if group.is_default() => String::new(),
+            group => format!(", trust group {group}"),
+        };
         writeln!(
             out,
-            "{} generation {}{class}: {}, {}, {}",
+            "{} generation {}{class}{group}: {}, {}, {}",
             system.name,
             system.generation,
             size::show(system.machine.memory_bytes),
@@ -252,6 +261,7 @@ impl ListedSystem {
         let ranges = manifest.ranges.iter().map(ListedRange::new);
         Self {
             name: manifest.name,
+            group: manifest.group.clone(),
             generation: manifest.generation,
             class: class.letter(),
             users,
@@ -284,6 +294,7 @@ impl ListedSystem {
             saved_unix_seconds: Some(self.saved_unix_seconds),
             pages: ListedRange::show(&self.ranges),
             allow: self.allow.join(","),
+            group: (!self.group.is_default()).then(|| self.group.to_string()),
             check: self.check(),
         }
     }

@@ -4,6 +4,7 @@
 
 use onecopy_format::segment_space::Name;
 use onecopy_machine::SegmentDevice;
+use onecopy_store::Group;
 
 use super::names_of;
 use super::Candidate;
@@ -29,6 +30,18 @@ impl<'a> Chosen<'a> {
             if !self.entries.contains(&entry) {
                 self.entries.push(entry);
             }
+        }
+    }
+
+    /// Makes sure that all segment spaces are of the guest's trust group.
+    pub(super) fn check_group(&self, wanted: &Group) -> Result<(), SegmentError> {
+        match self.spaces.iter().find(|space| space.group != *wanted) {
+            None => Ok(()),
+            Some(space) => Err(SegmentError::Group {
+                space: space.name,
+                found: space.group.clone(),
+                wanted: wanted.clone(),
+            }),
         }
     }
 
@@ -64,9 +77,12 @@ impl<'a> Chosen<'a> {
         self.spaces.iter().map(|space| space.name).collect()
     }
 
+    pub(super) fn entries(&self) -> Vec<String> {
+        self.entries.iter().map(Wanted::to_string).collect()
+    }
+
     pub(super) fn parameters(&self, root: Option<Name>) -> Result<Vec<String>, SegmentError> {
-        let list: Vec<String> = self.entries.iter().map(Wanted::to_string).collect();
-        let list = list.join(",");
+        let list = self.entries().join(",");
         if list.len() > PARAMETER_LEN {
             return Err(SegmentError::TooLong { found: list.len() });
         }

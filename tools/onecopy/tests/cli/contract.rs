@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 
 use onecopy_machine::Qemu;
 use serde_json::json;
@@ -18,9 +20,16 @@ use crate::schema::verbs;
 use crate::util::skip;
 use crate::util::Dir;
 use crate::util::Ran;
+use crate::vmrm::configure;
 
-/// Verbs whose JSON is checked by other tests of this file, or is an outcome of none.
+/// Verbs that print an object in each line.
 const LINES: [&str; 2] = ["vmrm run", "vmrm simulate"];
+
+/// A user who owns nothing.
+const NOBODY: u32 = 65534;
+
+/// Verbs that say something only when there are guests.
+const WITH_GUESTS: [&str; 6] = ["attach", "ipl", "logoff", "savesys", "smsg", "vmrm run"];
 
 /// Runs verbs in one directory, and remembers which.
 struct Contract<'a> {
@@ -101,6 +110,11 @@ fn verbs_without_guests_print_what_their_schemas_say() {
     );
     assert_eq!(saved["path"], "DIR/store/segments/USR/1.seg");
     contract.check(&["query", "seg", "--verify"]);
+    contract.check(&["query", "seg", "--users"]);
+    let defseg = ["defseg", "NEW", "--type", "EW", "--size", "2M"];
+    assert_eq!(contract.check(&defseg)["members"][0]["type"], "EW");
+    let purged = contract.check(&["purge", "seg", "NEW"]);
+    assert_eq!(purged["skeleton"], true);
 
     let kernel = kernel(&dir, Action::PowerOff);
     let kernel = kernel.to_str().unwrap();
@@ -134,17 +148,26 @@ fn verbs_without_guests_print_what_their_schemas_say() {
     contract.check(&partition(&["upgrade", "web", "--kernel", "K2"]));
     contract.check(&partition(&["rollback", "web"]));
     contract.check(&partition(&["remove", "web"]));
+    contract.check(&["query", "partitions"]);
     contract.check(&["query", "guests"]);
+    let memory = contract.check(&["query", "memory"]);
+    assert_eq!(memory["segment_spaces"][0]["name"], "USR");
     contract.check(&["report", "-o", "r.html"]);
     contract.check(&["metrics"]);
     contract.check(&["top", "--once"]);
     contract.check(&["vmrm", "check"]);
+    // What is wrong with the host makes its status 1.
     let ran = dir.run(&["doctor", "--json"]);
     conforming("doctor", &ran.stdout);
 
     dir.file("trace", "{\"onecopy_vmrm_trace\":1}\n");
     let lines = contract.check(&["vmrm", "simulate", "trace"]);
     assert_eq!(lines[0]["event"], "summary");
+
+    let mut seen = contract.seen;
+    seen.extend(["doctor", "error"].map(str::to_owned));
+    seen.extend(WITH_GUESTS.map(str::to_owned));
+    assert_eq!(seen, verbs().into_iter().collect());
 }
 
 #[test]
@@ -157,29 +180,73 @@ fn failures_of_all_kinds_are_objects_too() {
         said["causes"],
         json!(["No such file or directory (os error 2)"])
     );
-    let said = contract.fail(&["saveseg", "USR"], 2);
+    let said = contract.fail(&["saveseg", "USR", "--member", "PY"], 2);
     assert!(
-        said["error"].as_str().unwrap().contains("--from-dir"),
+        said["error"].as_str().unwrap().contains("NAME=PATH"),
         "{said}"
     );
-    contract.fail(&["ipl", "NOSUCH"], 3);
-    contract.fail(&["logoff", "web"], 3);
-    contract.fail(&["partition", "show", "web"], 3);
-    contract.fail(&["boot", "--kernel", "x", "--segment", "NOSUCH"], 3);
     dir.ok(&["partition", "define", "web", "--kernel", "K1"]);
-    contract.fail(&["partition", "define", "web", "--kernel", "K1"], 4);
-    let large = [
-        "partition",
-        "define",
-        "db",
-        "--kernel",
-        "K1",
-        "--memory",
-        "2G",
-    ];
-    contract.fail(&large, 5);
+    let define = ["partition", "define", "web", "--kernel", "K1"];
+    contract.fail(&define, 4);
+    let large = ["partition", "define", "db", "--kernel", "K1", "--memory"];
+    contract.fail(&[&large[..], &["2G"]].concat(), 5);
+    dir.file("damaged", "{\"a\":1}\n");
+    for args in [
+        &["report", "-o", "r.html", "--from", "damaged"][..],
+        &["vmrm", "simulate", "damaged"],
+    ] {
+        contract.fail(args, 6);
+    }
+    dir.file("vmrm.toml", "x");
+    contract.fail(&["vmrm", "check", "--config", "vmrm.toml"], 2);
     fs::write(dir.path("store/partitions/table.toml"), "x").unwrap();
     contract.fail(&["partition", "remove", "web"], 6);
+    contract.fail(&["ipl", "--partition", "web"], 6);
+}
+
+#[test]
+fn what_does_not_exist_is_told_by_the_same_status_everywhere() {
+    let dir = partition_table::dir();
+    let mut contract = Contract::new(&dir);
+    for args in [
+        &["query", "seg", "NOSUCH"][..],
+        &["query", "nss", "NOSUCH"],
+        &["purge", "nss", "NOSUCH"],
+        &["savesys", "NEW", "--running", "nosuch"],
+        &["ipl", "NOSUCH"],
+        &["ipl", "K1", "--segment", "NOSUCH"],
+        &["ipl", "--partition", "nosuch"],
+        &["boot", "--kernel", "x", "--segment", "NOSUCH"],
+        &["console", "nosuch"],
+        &["logoff", "nosuch"],
+        &["partition", "show", "nosuch"],
+        &["partition", "define", "web", "--kernel", "NOSUCH"],
+        &["partition", "upgrade", "nosuch", "--kernel", "K1"],
+        &["partition", "rollback", "nosuch"],
+        &["partition", "remove", "nosuch"],
+    ] {
+        contract.fail(args, 3);
+    }
+}
+
+#[test]
+fn who_may_not_write_to_the_store_is_told() {
+    let dir = partition_table::dir();
+    dir.file("a.img", "content");
+    let mode = |path: &str, mode| {
+        fs::set_permissions(dir.path(path), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode("", 0o755);
+    mode("store", 0o555);
+    let mut command = dir.command(&["saveseg", "USR", "--from-image", "a.img", "--json"]);
+    if rustix::process::geteuid().is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let ran = dir.finish(&mut command);
+    mode("store", 0o755);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(7), ""));
+    let said = conforming("error", &ran.stderr);
+    assert_eq!(said["causes"][0], "Permission denied (os error 13)");
 }
 
 #[test]
@@ -188,7 +255,8 @@ fn verbs_about_guests_print_what_their_schemas_say() {
     let mut contract = Contract::new(&host.dir);
     let saved = contract.check(&host.save_arguments());
     assert_eq!(saved["saved_system"]["generation"], 1);
-    let ipl = ["ipl", "LX", "--as", "web", "--nic", "user", "--balloon"];
+    let more = ["--nic", "user", "--balloon", "--smsg"];
+    let ipl = [&["ipl", "LX", "--as", "web"][..], &more].concat();
     let started = contract.check(&ipl);
     assert_eq!(
         (&started["guest"], &started["partition"]),
@@ -200,10 +268,18 @@ fn verbs_about_guests_print_what_their_schemas_say() {
     contract.check(&["ipl", "--partition", "db"]);
     let guests = contract.check(&["query", "guests"]);
     assert_eq!(guests["guests"].as_array().map(Vec::len), Some(2));
+    host.dir.file("a.img", "content");
+    host.dir.ok(&["saveseg", "USR", "--from-image", "a.img"]);
+    let attached = contract.check(&["attach", "web", "USR"]);
+    assert_eq!(attached["attached"][0]["space"], "USR");
+    let told = contract.check(&["smsg", "web", "DCSS ATTACH USR", "--timeout", "30"]);
+    assert_eq!(told["carried_out"], true);
     assert_eq!(
         contract.check(&["query", "nss"])["saved_systems"][0]["users"],
         json!(["db", "web"])
     );
+    let memory = contract.check(&["query", "memory"]);
+    assert_shared(&memory);
     for verb in [&["partition", "show", "db"][..], &["partition", "list"]] {
         contract.check(verb);
     }
@@ -218,9 +294,41 @@ fn verbs_about_guests_print_what_their_schemas_say() {
     }
     let checked = contract.check(&["vmrm", "check"]);
     assert_eq!(checked["guests"].as_array().map(Vec::len), Some(2));
+    configure(&host.dir, 0, "notify.memory = [\"we*\"]\n");
+    let lines = contract.check(&["vmrm", "run", "--once", "--config", "vmrm.toml"]);
+    assert_eq!(lines[0]["event"], "mode");
     contract.check(&["purge", "nss", "LX"]);
     for guest in ["web", "db"] {
         assert_eq!(contract.check(&["logoff", guest, "--now"])["guest"], guest);
     }
     host.wait_for_silence();
+    for verb in WITH_GUESTS {
+        assert!(contract.seen.contains(verb), "{verb}");
+    }
+}
+
+/// Two guests have the text of the kernel together, and it takes no more than once.
+#[track_caller]
+fn assert_shared(memory: &Value) {
+    let number = |value: &Value| value.as_u64().unwrap();
+    let (total, system) = (&memory["total"], &memory["saved_systems"][0]);
+    assert_eq!((number(&total["guests"]), number(&system["users"])), (2, 2));
+    let (shared, mapped) = (
+        number(&total["shared_bytes"]),
+        number(&total["mapped_bytes"]),
+    );
+    assert!(shared > 1 << 20 && mapped > shared * 3 / 2, "{memory}");
+    assert!(
+        number(&system["size_bytes"]) >= number(&system["resident_bytes"]),
+        "{memory}"
+    );
+    assert_eq!(number(&total["unshared_bytes"]), 0, "{memory}");
+    for guest in memory["guests"].as_array().unwrap() {
+        assert!(number(&guest["private_bytes"]) > 0, "{memory}");
+        assert_eq!(
+            guest["given_bytes"].is_null(),
+            guest["name"] != "web",
+            "{memory}"
+        );
+    }
 }

@@ -10,14 +10,20 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
+mod attach;
 mod boot;
+mod colours;
 mod compatibility;
 mod confined;
 mod contract;
+mod defseg;
 mod defsys;
 mod doctor;
 mod emulator;
+mod from_guest;
 mod full_disk;
+mod generate;
+mod group;
 mod guest;
 mod init;
 mod ipl;
@@ -29,6 +35,7 @@ mod partition_refused;
 mod partition_table;
 mod planted;
 mod query;
+mod readme;
 mod running;
 mod saved;
 mod saveseg;
@@ -39,6 +46,8 @@ mod see;
 mod segments;
 mod signals;
 mod skeleton;
+mod smsg;
 mod usage;
+mod user;
 mod util;
 mod vmrm;

@@ -40,7 +40,7 @@ fn an_empty_store_lists_nothing() {
     );
     eqnice!(
         dir.ok(&["query", "seg", "--json"]),
-        "{\n  \"segment_spaces\": [],\n  \"invalid\": []\n}\n"
+        "{\n  \"segment_spaces\": [],\n  \"skeletons\": [],\n  \"invalid\": []\n}\n"
     );
 }
 
@@ -94,6 +94,7 @@ fn json_has_the_documented_form() {
     let expected = serde_json::json!({
         "segment_spaces": [{
             "name": "USR",
+            "group": "default",
             "generation": 1,
             "class": "A",
             "users": [],
@@ -114,6 +115,7 @@ fn json_has_the_documented_form() {
                 "check": "intact",
             }],
         }],
+        "skeletons": [],
         "invalid": [],
     });
     assert_eq!(json, expected);

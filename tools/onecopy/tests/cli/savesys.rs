@@ -202,7 +202,7 @@ fn what_was_tampered_with_or_cut_is_found() {
     let Some(host) = Host::new() else { return };
     let run = |args: &[&str]| {
         let ran = host.dir.run(args);
-        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert_eq!(ran.code, Some(6), "{ran:?}");
         ran
     };
     for name in ["sr-0.img", "ew-1.img", "state"] {

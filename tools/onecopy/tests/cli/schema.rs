@@ -99,6 +99,8 @@ fn schemas_in_the_tree_are_those_of_the_program() {
             let gone = &fields_of(old) - &fields_of(&generated);
             assert!(gone.is_empty(), "{verb}: readers may need {gone:?}");
         }
+        let schema: Value = serde_json::from_str(&generated).unwrap();
+        jsonschema::meta::validate(&schema).unwrap_or_else(|error| panic!("{verb}: {error}"));
         if std::env::var_os(WRITE).is_some() {
             fs::create_dir_all(path(verb).parent().unwrap()).unwrap();
             fs::write(path(verb), generated).unwrap();

@@ -33,15 +33,17 @@ const MIB: u64 = 1 << 20;
 const NOBODY: u32 = 65534;
 
 /// Writes what the host has, in MiB, and a configuration that looks there.
-fn configure(dir: &Dir, available_mib: u64, more: &str) {
-    dir.file(
-        "host/proc/meminfo",
+pub(crate) fn configure(dir: &Dir, available_mib: u64, more: &str) {
+    // A manager that runs must never see it half written.
+    let new = dir.file(
+        "host/proc/new",
         format!(
             "MemTotal: {} kB\nMemAvailable: {} kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n",
             4096 << 10,
             available_mib << 10
         ),
     );
+    fs::rename(new, dir.path("host/proc/meminfo")).unwrap();
     let root = dir.path("host");
     dir.file("vmrm.toml", format!("host.root = {root:?}\n{more}"));
 }
@@ -425,6 +427,11 @@ fn guests_without_a_driver_or_without_a_balloon_are_not_told_anything() {
         ran.stderr,
         "onecopy: Not every guest could be asked and told\n"
     );
+    let ran = dir.run(&[&once[..], &["--json"]].concat());
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stdout.starts_with("{\"event\":\"silent\""), "{ran:?}");
+    let failure = conforming("error", &ran.stderr);
+    assert_eq!(failure["error"], "Not every guest could be asked and told");
     // Who does not name it does not miss it.
     configure(dir, 0, "notify.memory = [\"wi*h\"]\n");
     dir.ok(&once);

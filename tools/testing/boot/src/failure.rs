@@ -73,6 +73,7 @@ fn lost_by_machine(error: &MachineError, starting: bool) -> Option<Lost> {
         | MachineError::Interrupted(_)
         | MachineError::Io { .. }
         | MachineError::NoSandbox { .. }
+        | MachineError::Access { .. }
         | MachineError::Path { .. } => return None,
     };
     Evidence::of_report(report, overdue).verdict()

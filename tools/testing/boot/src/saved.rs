@@ -160,6 +160,7 @@ impl SavedSystem {
             memory_bytes,
             kernel_bytes,
             definition: None,
+            group: None,
             append: Some(append(kernel)),
             extra_args: Vec::new(),
             protect,

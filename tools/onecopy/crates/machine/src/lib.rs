@@ -29,6 +29,7 @@ mod process;
 mod qemu;
 pub mod qmp;
 mod spawn;
+mod user;
 
 pub use self::config::Backing;
 pub use self::config::Config;
@@ -51,6 +52,8 @@ pub use self::outcome::ShutdownReason;
 pub use self::qemu::Qemu;
 pub use self::qemu::QemuError;
 pub use self::qemu::Version;
+pub use self::user::Needed;
+pub use self::user::User;
 
 /// Shorthand for results of this crate.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -3,6 +3,7 @@
 //! A running guest.
 
 mod connect;
+mod handover;
 mod processor;
 mod state;
 mod talk;
@@ -21,11 +22,16 @@ use self::connect::accept;
 use self::connect::explain;
 use self::connect::listen;
 use self::connect::start_failure;
+pub(crate) use self::handover::check;
+pub(crate) use self::handover::open_kvm;
+use self::handover::Handover;
+pub(crate) use self::handover::KVM;
 pub use self::state::state_uri;
 pub use self::state::Ram;
 use crate::accounting;
 use crate::config::Config;
 use crate::config::Sockets;
+use crate::confinement::Confinement;
 use crate::console::Console;
 use crate::console::Tee;
 use crate::error::Error;
@@ -61,6 +67,7 @@ pub struct Machine {
     ended: Option<Outcome>,
     console_log: PathBuf,
     interrupt: Interrupt,
+    confinement: Confinement,
     _directory: TempDir,
 }
 
@@ -105,12 +112,23 @@ impl Machine {
         ];
         let [console_socket, qmp_socket] = [listen(&paths[0])?, listen(&paths[1])?];
 
+        let config = &mut config.clone();
+        let handover = Handover::prepare(config, directory.path())?;
+        let config = &*config;
+        if let Some(user) = &config.qemu.confinement().user {
+            for path in &paths {
+                user.give(path)
+                    .map_err(Error::io("give QEMU its sockets"))?;
+            }
+        }
         let sockets = Sockets {
             console: &paths[0],
             qmp: &paths[1],
+            inherited: handover.inherited,
         };
         let mut command = config.qemu.command();
         command.args(config.arguments(sockets));
+        handover.apply(&mut command);
         let mut process = Process::start(command)
             .map_err(Error::io(format!("start {}", config.qemu.path().display())))?;
 
@@ -123,6 +141,7 @@ impl Machine {
         let stream = accept(&qmp_socket, &mut process, interrupt, doing)?;
         let qmp = qmp::Client::negotiate(stream, START_TIMEOUT)
             .map_err(|error| start_failure(error, &mut process))?;
+        handover.remove_copies()?;
         Ok(Self {
             process,
             qmp,
@@ -130,6 +149,7 @@ impl Machine {
             ended: None,
             console_log,
             interrupt: config.interrupt.clone(),
+            confinement: config.qemu.confinement().clone(),
             _directory: directory,
         })
     }

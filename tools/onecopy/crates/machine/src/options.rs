@@ -31,6 +31,7 @@ pub use self::device::IsaDebugExit;
 pub use self::device::PcieRootPort;
 pub use self::device::VirtioBlkPci;
 pub use self::device::VirtioPmemPci;
+pub use self::handover::AddFd;
 pub use self::handover::FwCfg;
 pub use self::handover::IncomingDefer;
 pub use self::machine::Accel;

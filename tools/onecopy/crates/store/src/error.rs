@@ -13,6 +13,8 @@ use onecopy_format::segment_space::Name;
 
 use crate::erofs::LayoutError;
 use crate::erofs::MkfsError;
+use crate::group::Group;
+use crate::group::GroupError;
 use crate::kind::Kind;
 
 /// A failure of a store operation.
@@ -38,6 +40,24 @@ pub enum Error {
         link: PathBuf,
         /// Where it leads to.
         target: PathBuf,
+    },
+    /// A segment space has another trust group.
+    #[error("Segment space {name} is of trust group {found}, and not {wanted}: guests of {found} have it; save it under another name")]
+    OtherGroup {
+        /// The segment space.
+        name: Name,
+        /// Its group.
+        found: Group,
+        /// The group that was wanted.
+        wanted: Group,
+    },
+    /// The file of a trust group is damaged.
+    #[error("{} does not name a trust group", .path.display())]
+    Group {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: GroupError,
     },
     /// There is no segment space of this name.
     #[error("There is no segment space {name} in {}; {}", .root.display(), listed(.existing, "nothing has been saved there"))]
@@ -70,6 +90,16 @@ pub enum Error {
         member: Name,
         /// Where its content should come from.
         path: PathBuf,
+    },
+    /// A member has more content than room.
+    #[error("Member {member} needs {} MiB, and was defined with {} MiB", .needed_bytes >> 20, .size_bytes >> 20)]
+    TooLarge {
+        /// The member.
+        member: Name,
+        /// The size that it was given.
+        size_bytes: u64,
+        /// The size of its content, rounded up to 2 MiB.
+        needed_bytes: u64,
     },
     /// A segment space without members was asked for.
     #[error("A segment space needs at least one member")]
@@ -117,8 +147,8 @@ impl Error {
             Self::Io { source, .. } => source.into(),
             Self::NotFound { .. } => Kind::Unknown,
             Self::Directory(error) => error.into(),
-            Self::Format { .. } | Self::Target { .. } => Kind::Damaged,
-            Self::Locked { .. } => Kind::State,
+            Self::Format { .. } | Self::Target { .. } | Self::Group { .. } => Kind::Damaged,
+            Self::Locked { .. } | Self::TooLarge { .. } | Self::OtherGroup { .. } => Kind::State,
             Self::Mkfs { source, .. } if source.is_full() => Kind::Shortage,
             _ => Kind::Failed,
         }

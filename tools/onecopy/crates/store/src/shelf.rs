@@ -161,6 +161,8 @@ impl Shelf {
     ///
     /// As [`Publisher::lock`].
     pub fn lock(&self) -> Result<Publisher> {
+        // A link could lead to a directory that has nothing to do with us.
+        self.look()?;
         Publisher::lock(&self.directory, self.form)
     }
 

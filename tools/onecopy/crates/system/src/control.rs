@@ -7,6 +7,8 @@ mod observation;
 pub(crate) mod tests;
 
 use std::fs;
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::path::PathBuf;
@@ -20,7 +22,9 @@ use onecopy_machine::qmp::commands;
 use onecopy_machine::state_uri;
 use onecopy_machine::Interrupt;
 use onecopy_machine::Ram;
+use onecopy_machine::User;
 use onecopy_store::Lock;
+use rustix::process::geteuid;
 
 use crate::error::Error;
 use crate::guests;
@@ -33,7 +37,7 @@ use crate::Result;
 pub use self::observation::Observation;
 
 /// How long QEMU may take to answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the keeper may take to clean up after its guest.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
@@ -48,7 +52,7 @@ const INTERRUPT_TICK: Duration = Duration::from_millis(100);
 pub(crate) const PERIPHERALS: &str = "/machine/peripheral";
 
 /// What the ids of the devices begin with that each guest has.
-const ROOT_PORT: &str = "port";
+pub(crate) const ROOT_PORT: &str = "port";
 
 /// How a guest is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,8 +202,43 @@ impl Running {
         )))
     }
 
-    /// Copies guest-physical memory to a file.
+    /// Returns the user of the guest's QEMU, if that is another one than we.
+    fn user(&self) -> Result<Option<User>> {
+        let Some(qemu) = self.record.qemu else {
+            return Ok(None);
+        };
+        let process = PathBuf::from(format!("/proc/{}", qemu.pid));
+        let examined = process.metadata();
+        let owner = examined.map_err(Error::io("examine", &process))?;
+        let user = User {
+            name: owner.uid().to_string(),
+            uid: owner.uid(),
+            gid: owner.gid(),
+        };
+        Ok((user.uid != geteuid().as_raw()).then_some(user))
+    }
+
+    /// Creates a file that the guest's QEMU can write to, if that has another user than we: he cannot create
+    /// one in a directory of ours.
+    pub(crate) fn prepare_file(&self, path: &Path) -> Result<()> {
+        match self.user()? {
+            Some(user) => user.create_lent(path).map_err(Error::io("create", path)),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets the guest's QEMU open a file of ours.
+    pub(crate) fn lend(&self, path: &Path, write: bool) -> Result<()> {
+        match self.user()? {
+            Some(user) => user.lend(path, write).map_err(Error::io("lend", path)),
+            None => Ok(()),
+        }
+    }
+
+    /// Copies guest-physical memory to a file, which is not there yet. QEMU must be able to pass the
+    /// directories above it.
     pub(crate) fn copy_memory(&self, address: u64, size: u64, path: &Path) -> Result<()> {
+        self.prepare_file(path)?;
         let filename = path.to_str().unwrap_or_default().to_owned();
         self.ask(&commands::Pmemsave {
             address,
@@ -366,6 +405,19 @@ impl Session {
     /// Carries out a command.
     pub(crate) fn ask<C: qmp::Command>(&mut self, command: &C) -> Result<C::Ok> {
         let answer = self.client.execute(command, self.timeout);
+        answer.map_err(|source| Error::Monitor {
+            guest: self.guest.clone(),
+            source,
+        })
+    }
+
+    /// Carries out a command that takes an open file.
+    pub(crate) fn ask_with<C: qmp::Command>(
+        &mut self,
+        command: &C,
+        file: BorrowedFd<'_>,
+    ) -> Result<C::Ok> {
+        let answer = self.client.execute_with(command, file, self.timeout);
         answer.map_err(|source| Error::Monitor {
             guest: self.guest.clone(),
             source,

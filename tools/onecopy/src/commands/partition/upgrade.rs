@@ -10,6 +10,7 @@ use onecopy_partition::Upgrade;
 use onecopy_system::guests::Record;
 use onecopy_system::Logoff;
 use onecopy_system::Running;
+use rustix::process::geteuid;
 
 use super::examine;
 use super::guest;
@@ -178,6 +179,11 @@ fn start(
         "--sandbox".into(),
         places.confinement.sandbox.to_string().into(),
     ]);
+    if let Some(user) = &places.confinement.user {
+        arguments.extend(["--qemu-user".into(), user.name.clone().into()]);
+    } else if geteuid().is_root() {
+        arguments.extend(["--qemu-user".into(), "root".into()]);
+    }
     arguments.push("ipl".into());
     for (option, value) in [
         ("--partition", upgrade.after.name.to_string()),

@@ -9,12 +9,14 @@ use onecopy_store::Store;
 use onecopy_system::guests::Record;
 use onecopy_system::Guests;
 use onecopy_system::Rules;
+use onecopy_system::SpaceDefinition;
 
 use crate::cli::QuerySegArgs;
 use crate::outcome::InvalidSpace;
 use crate::outcome::ListedSpace;
 use crate::outcome::ListedUser;
 use crate::outcome::Segments;
+use crate::outcome::SpaceSkeleton;
 use crate::outcome::View;
 use crate::progress::Line;
 
@@ -35,9 +37,12 @@ pub(in crate::commands) fn run(
     };
     for name in names {
         let shelf = store.shelf(name);
+        // A skeleton goes after its generation has come: in this order we see one of them.
+        let is_defined = add_skeleton(store, name, &mut segments);
         let generations = shelf.generations()?;
         let current = shelf.current()?;
-        if args.name.is_some() && (generations.is_empty() || current.is_some()) {
+        let is_missing = generations.is_empty() && !is_defined;
+        if args.name.is_some() && (is_missing || current.is_some()) {
             // A segment space that was asked for by name and is missing or invalid is an error.
             store.current(name)?;
         }
@@ -57,6 +62,24 @@ pub(in crate::commands) fn run(
     Ok(segments)
 }
 
+/// Adds the skeleton of a name, and says whether there is one.
+fn add_skeleton(store: &Store, name: Name, segments: &mut Segments) -> bool {
+    match SpaceDefinition::of(store, name) {
+        Ok(None) => return false,
+        Ok(Some(definition)) => {
+            let path = store.shelf(name).skeleton();
+            segments
+                .skeletons
+                .push(SpaceSkeleton::new(&definition, path));
+        }
+        Err(error) => segments.invalid.push(InvalidSpace {
+            name,
+            error: format!("{:#}", anyhow::Error::from(error)),
+        }),
+    }
+    true
+}
+
 fn examine(
     store: &Store,
     name: Name,
@@ -68,10 +91,11 @@ fn examine(
     let space = store.generation(name, generation)?;
     let rules = Rules::of(store, name, generation)?;
     let class = rules.class(is_current);
-    let users = users(store, &space, records)?;
+    let users = users(store, &space, records);
     let checks = if verify { Some(check(&space)?) } else { None };
     Ok(ListedSpace::new(
         &space,
+        store.group(name)?,
         &rules,
         class,
         users,
@@ -80,13 +104,10 @@ fn examine(
 }
 
 /// Returns the guests that have the generation, and the processes that hold it for nobody of them.
-fn users(
-    store: &Store,
-    space: &Space,
-    records: &[Record],
-) -> onecopy_store::Result<Vec<ListedUser>> {
+fn users(store: &Store, space: &Space, records: &[Record]) -> Vec<ListedUser> {
     let mut users = Vec::new();
-    let mut others = holders(space.path())?;
+    // Where locks are not listed, guests are known all the same.
+    let mut others = holders(space.path()).unwrap_or_default();
     for record in records {
         if let Some(attachment) = record.uses(space.name(), space.generation(), store.root()) {
             users.push(ListedUser::guest(&record.guest, attachment));
@@ -95,7 +116,7 @@ fn users(
         }
     }
     users.extend(others.into_iter().map(ListedUser::process));
-    Ok(users)
+    users
 }
 
 fn check(space: &Space) -> anyhow::Result<Vec<onecopy_store::MemberCheck>> {

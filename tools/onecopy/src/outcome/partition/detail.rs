@@ -115,6 +115,7 @@ impl ListedPartition {
         lines.extend(resources.disks.iter().map(|disk| ("Disk", show(disk))));
         lines.extend(optional("Host name", &resources.hostname));
         lines.extend(optional("Machine-id", &resources.machine_id));
+        lines.extend(optional("Trust group", &resources.group));
         lines.extend(optional("Parm", &resources.parm));
         let told = resources.other.iter();
         lines.extend(told.map(|(key, value)| ("Told", format!("{key}={value}"))));
@@ -123,6 +124,9 @@ impl ListedPartition {
         }
         if resources.balloon {
             lines.push(("Balloon", "yes".to_owned()));
+        }
+        if resources.smsg {
+            lines.push(("Messages", "yes".to_owned()));
         }
         if resources.overcommit {
             lines.push(("Overcommit", "yes".to_owned()));

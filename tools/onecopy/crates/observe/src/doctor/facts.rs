@@ -15,6 +15,8 @@ pub struct Facts {
     pub kvm: Kvm,
     /// QEMU's sandbox.
     pub sandbox: Sandbox,
+    /// The user that QEMU runs as.
+    pub user: QemuUser,
     /// The word in brackets in `/sys/kernel/mm/transparent_hugepage/enabled`.
     pub transparent_hugepage: Option<String>,
     /// Memory that is set aside for huge pages that programs have to ask for.
@@ -65,6 +67,19 @@ pub enum Sandbox {
     Untried,
 }
 
+/// The user that QEMU runs as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QemuUser {
+    /// Our own, who is not root.
+    Ours,
+    /// Root.
+    Root,
+    /// This one, who can read the store.
+    Other(String),
+    /// This one, who cannot reach the store.
+    Outside(String),
+}
+
 /// A directory that we write to, or the nearest one above it that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directory {
@@ -74,6 +89,8 @@ pub struct Directory {
     pub exists: bool,
     /// Whether it, or what is above it, can be written to.
     pub is_writable: bool,
+    /// Why what is in it could be somebody else's.
+    pub guard: Result<(), String>,
     /// Its file system.
     pub filesystem: Option<Filesystem>,
     /// Room for us.

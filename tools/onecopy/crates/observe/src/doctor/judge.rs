@@ -11,6 +11,7 @@ use super::Directory;
 use super::Facts;
 use super::Filesystem;
 use super::Kvm;
+use super::QemuUser;
 use super::Sandbox;
 use crate::size::rounded;
 
@@ -87,6 +88,7 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
         qemu(facts),
         kvm(&facts.kvm),
         sandbox(&facts.sandbox),
+        user(&facts.user),
         transparent_hugepage(facts),
         hugetlb(facts),
         ksm(facts),
@@ -165,6 +167,39 @@ fn sandbox(sandbox: &Sandbox) -> Finding {
     }
 }
 
+fn user(user: &QemuUser) -> Finding {
+    let id = "qemu-user";
+    match user {
+        QemuUser::Ours => Finding::ok(id, "QEMU runs as you, without the rights of root"),
+        QemuUser::Other(name) => Finding::ok(id, format!("QEMU runs as user {name}")),
+        QemuUser::Root => Finding::warning(
+            id,
+            "QEMU runs as root",
+            "A guest that breaks out of its QEMU, and of its sandbox, can read and write all files of the host.",
+            "useradd --system --shell /usr/sbin/nologin onecopy, or choose another user: --qemu-user, \
+             ONECOPY_QEMU_USER.",
+        ),
+        QemuUser::Outside(name) => Finding::error(
+            id,
+            format!("QEMU runs as user {name}, who cannot read the store"),
+            "No system can be saved or started.",
+            "Let others pass the directories above the store: chmod o+x, or choose another store or user.",
+        ),
+    }
+}
+
+fn guard(id: &'static str, name: &str, directory: &Directory, meaning: &str) -> Finding {
+    match &directory.guard {
+        Ok(()) => Finding::ok(id, format!("{name} is written to by its owner only")),
+        Err(reason) => Finding::error(
+            id,
+            reason.clone(),
+            meaning,
+            "Look who has put what there; then chown and chmod go-w, or choose another one.",
+        ),
+    }
+}
+
 fn transparent_hugepage(facts: &Facts) -> Finding {
     let id = "transparent-hugepage";
     match facts.transparent_hugepage.as_deref() {
@@ -203,7 +238,7 @@ fn ksm(facts: &Facts) -> Finding {
             "ksm",
             "KSM merges equal pages",
             "It finds little that guests do not share already, takes processor time for it, and makes \
-             the time of a store tell what other guests have in memory, across trust groups too.",
+             the time of a store tell what others have in memory. Guests' memory is kept from it, QEMU's own is not.",
             "echo 2 > /sys/kernel/mm/ksm/run, unless other machines on this host need it.",
         ),
         _ => Finding::ok("ksm", "KSM does not run"),
@@ -272,7 +307,11 @@ fn open_files(facts: &Facts) -> Finding {
 }
 
 fn store(directory: &Directory) -> Vec<Finding> {
-    let mut findings = vec![writable("store", "The store", directory)];
+    let replace = "Who can write there can replace what guests start from, and what they execute.";
+    let mut findings = vec![
+        writable("store", "The store", directory),
+        guard("store-permissions", "The store", directory, replace),
+    ];
     let name = directory
         .filesystem
         .map(Filesystem::name)
@@ -332,7 +371,12 @@ fn store(directory: &Directory) -> Vec<Finding> {
 }
 
 fn run(directory: &Directory) -> Vec<Finding> {
-    let mut findings = vec![writable("run", "The run directory", directory)];
+    let refused =
+        "No guest is started or listed: who can write there could name any process as one.";
+    let mut findings = vec![
+        writable("run", "The run directory", directory),
+        guard("run-permissions", "The run directory", directory, refused),
+    ];
     let length = directory.path.as_os_str().as_bytes().len();
     findings.push(if length + LONGEST_GUEST <= SOCKET_PATH {
         Finding::ok("run-path", "Names of guests can be as long as they may be")
@@ -389,6 +433,7 @@ mod tests {
             path: PathBuf::from(path),
             exists: true,
             is_writable: true,
+            guard: Ok(()),
             filesystem: Some(Filesystem::of_magic(0xef53)),
             free_bytes: Some(100 << 30),
             has_nameless_files: Some(true),
@@ -401,6 +446,7 @@ mod tests {
             qemu: Ok("qemu-system-x86_64 10.0.2".to_owned()),
             kvm: Kvm::Works,
             sandbox: Sandbox::Works,
+            user: QemuUser::Other("onecopy".to_owned()),
             transparent_hugepage: Some("madvise".to_owned()),
             hugetlb_bytes: 0,
             ksm_run: Some(0),
@@ -435,9 +481,25 @@ mod tests {
     fn each_thing_that_is_wrong_is_found_alone() {
         use Severity::{Error, Warning};
         type Spoil = fn(&mut Facts);
-        let cases: [(Spoil, &str, Severity); 20] = [
+        let cases: [(Spoil, &str, Severity); 24] = [
             (|facts| facts.qemu = Err("no".to_owned()), "qemu", Error),
             (|facts| facts.kvm = Kvm::Missing, "kvm", Warning),
+            (|facts| facts.user = QemuUser::Root, "qemu-user", Warning),
+            (
+                |facts| facts.user = QemuUser::Outside("a".to_owned()),
+                "qemu-user",
+                Error,
+            ),
+            (
+                |facts| facts.store.guard = Err("no".to_owned()),
+                "store-permissions",
+                Error,
+            ),
+            (
+                |facts| facts.run.guard = Err("no".to_owned()),
+                "run-permissions",
+                Error,
+            ),
             (|facts| facts.sandbox = Sandbox::Off, "sandbox", Warning),
             (
                 |facts| facts.sandbox = Sandbox::Fails("no".to_owned()),

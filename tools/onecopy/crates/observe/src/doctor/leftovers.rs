@@ -14,7 +14,9 @@ use onecopy_store::Publisher;
 use onecopy_store::Shelf;
 use onecopy_store::Store;
 use onecopy_system::guests::Stale;
+use onecopy_system::GuestName;
 use onecopy_system::Guests;
+use onecopy_system::Running;
 use onecopy_system::Systems;
 
 use crate::guest::chain;
@@ -33,6 +35,8 @@ pub enum Leftover {
         /// What is left.
         paths: Vec<PathBuf>,
     },
+    /// A guest that somebody has paused to copy its memory who was killed before it could go on.
+    Paused(GuestName),
     /// Generations of a saved system or a segment space that new guests do not get, and whose last guest has ended
     /// without removing them.
     Generations {
@@ -54,6 +58,9 @@ impl Leftover {
             Ok(stale) => found.extend(stale.into_iter().map(Self::Guest)),
             Err(error) => failed.push(chain(&error)),
         }
+        let paused = guests.list().unwrap_or_default().into_iter();
+        let paused = paused.filter(|record| Running::listed(guests, record).is_left_paused());
+        found.extend(paused.map(|record| Self::Paused(record.guest)));
         for (parent, form) in [("segments", Form::Segment), ("systems", Form::System)] {
             for directory in directories(&store.root().join(parent)) {
                 match leftovers(&directory, form) {
@@ -97,6 +104,10 @@ impl Leftover {
                 let removed = guests.remove_stale(stale);
                 removed.map(|_| ()).map_err(|error| chain(&error))
             }
+            Self::Paused(guest) => {
+                let resumed = Running::find(guests, guest).and_then(|running| running.resume());
+                resumed.map_err(|error| chain(&error))
+            }
             Self::Save {
                 directory, form, ..
             } => {
@@ -115,6 +126,7 @@ impl Leftover {
     pub fn id(&self) -> &'static str {
         match self {
             Self::Guest(_) => "stale-guest",
+            Self::Paused(_) => "paused-guest",
             Self::Save { .. } => "killed-save",
             Self::Generations { .. } => "unused-generations",
         }
@@ -135,6 +147,12 @@ impl fmt::Display for Leftover {
                     write!(f, "{separator}directory {}", directory.display())?;
                 }
                 Ok(())
+            }
+            Self::Paused(guest) => {
+                write!(
+                    f,
+                    "Guest {guest} was paused to be copied, and who did it was killed"
+                )
             }
             Self::Save { paths, .. } => {
                 write!(f, "A save was killed and has left")?;

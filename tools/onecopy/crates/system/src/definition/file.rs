@@ -3,6 +3,7 @@
 //! The file of a definition. People edit it, so it has no seal, and complaints name the place.
 
 use onecopy_format::segment_space::Name;
+use serde::de::DeserializeOwned;
 use serde::Deserialize;
 
 use super::Definition;
@@ -33,6 +34,14 @@ pub enum DefinitionError {
         /// The name that it defines.
         found: Name,
     },
+    /// A member is not one that there can be.
+    #[error("member {name}: {reason}")]
+    Member {
+        /// The member.
+        name: Name,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// The values do not fit together.
     #[error("{0}")]
     Content(&'static str),
@@ -49,13 +58,7 @@ impl Definition {
 
     /// Reads the text that is to define a system, and checks it.
     pub(crate) fn parse(text: &str, name: Name) -> Result<Self, DefinitionError> {
-        let form = |error| located(&error, text);
-        let version: Version = toml::from_str(text).map_err(form)?;
-        if version.format != FORMAT {
-            let found = version.format;
-            return Err(DefinitionError::Format { found });
-        }
-        let definition: Self = toml::from_str(text).map_err(form)?;
+        let definition: Self = parse(text)?;
         if definition.name != name {
             let found = definition.name;
             return Err(DefinitionError::Name { found });
@@ -65,6 +68,17 @@ impl Definition {
     }
 }
 
+/// Reads a text of our version.
+pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, DefinitionError> {
+    let form = |error| located(&error, text);
+    let version: Version = toml::from_str(text).map_err(form)?;
+    if version.format != FORMAT {
+        let found = version.format;
+        return Err(DefinitionError::Format { found });
+    }
+    toml::from_str(text).map_err(form)
+}
+
 /// What every version of the format has.
 #[derive(Debug, Deserialize)]
 struct Version {
@@ -72,7 +86,7 @@ struct Version {
 }
 
 /// Says where in a text something is wrong.
-pub(crate) fn located(error: &toml::de::Error, text: &str) -> DefinitionError {
+fn located(error: &toml::de::Error, text: &str) -> DefinitionError {
     let at = error.span().map_or(0, |span| span.start);
     let before = text.get(..at).unwrap_or(text);
     let line = before.rsplit('\n').next().unwrap_or_default();

@@ -141,10 +141,18 @@ fn emulators(directory: &Path) -> Vec<(String, Process)> {
 /// have such paths in theirs too, who read a log for example.
 fn guest_of(line: &[u8], directory: &Path) -> Option<String> {
     let line = String::from_utf8_lossy(line);
-    let path = format!("path={}/", directory.display());
+    let directory = directory.display();
+    // A QEMU of another user has the socket open and is told its path.
+    let forms = [
+        ("socket,", format!("path={directory}/")),
+        ("fd=", format!("opaque={directory}/")),
+    ];
     line.split('\0').find_map(|argument| {
-        let rest = argument.strip_prefix("socket,")?;
-        let (_, rest) = rest.split_once(&path)?;
+        let find = |(start, path): &(&str, String)| {
+            let rest = argument.strip_prefix(start)?;
+            Some(rest.split_once(path.as_str())?.1)
+        };
+        let rest = forms.iter().find_map(find)?;
         let (guest, rest) = rest.split_once('/')?;
         (rest.split(',').next()? == QMP).then(|| guest.to_owned())
     })

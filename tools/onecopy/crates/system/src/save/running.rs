@@ -172,7 +172,7 @@ fn limited(system: &Manifest, skeleton: Option<&Definition>) -> Manifest {
     if let Some(skeleton) = skeleton {
         manifest.restricted = skeleton.restricted;
         manifest.allow.clone_from(&skeleton.allow);
-        manifest.format = format_of(manifest.restricted, manifest.protect);
+        manifest.format = format_of(manifest.restricted, manifest.protect, &manifest.group);
     }
     manifest
 }
@@ -261,7 +261,9 @@ fn save_stopped(
     }
     reserve(&manifest.ranges, draft)?;
     let memory = draft.join(MEMORY);
+    running.prepare_file(&memory)?;
     running.save_state(&memory, MEMORY_TIMEOUT, &options.interrupt)?;
+    options.confinement.lend(&memory, false)?;
     let mut machine = machine(options, manifest, draft)?;
     check_machine(&mut machine, manifest)?;
     machine.load_state(&memory, Ram::All, MEMORY_TIMEOUT)?;
@@ -336,7 +338,7 @@ mod tests {
         let mut system = manifest();
         system.restricted = true;
         system.allow = vec!["old".parse().unwrap()];
-        system.format = format_of(true, false);
+        system.format = format_of(true, false, &system.group);
         assert_eq!(limited(&system, None), system);
         let mut skeleton = definition();
         let new = limited(&system, Some(&skeleton));

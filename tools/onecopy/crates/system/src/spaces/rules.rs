@@ -16,7 +16,7 @@ use onecopy_store::Store;
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::definition::located;
+use crate::definition;
 use crate::definition::DefinitionError;
 use crate::definition::FORMAT;
 use crate::error::Error;
@@ -107,11 +107,7 @@ impl Rules {
     }
 
     fn parse(text: &str) -> std::result::Result<Self, DefinitionError> {
-        let rules: Self = toml::from_str(text).map_err(|error| located(&error, text))?;
-        if rules.format != FORMAT {
-            let found = rules.format;
-            return Err(DefinitionError::Format { found });
-        }
+        let rules: Self = definition::parse(text)?;
         restriction::check(rules.restricted, &rules.allow).map_err(DefinitionError::Content)?;
         Ok(rules)
     }
