@@ -2,12 +2,16 @@
 
 //! The command line: what was typed.
 
+mod defseg;
 mod defsys;
 mod disk;
 mod doctor;
+mod generate;
 mod partition;
 mod resources;
 mod see;
+mod segment;
+mod smsg;
 mod system;
 mod vmrm;
 
@@ -21,27 +25,35 @@ use onecopy_format::segment_space::SegmentType;
 use onecopy_machine::accel::Choice;
 use onecopy_machine::options::Sandbox;
 use onecopy_store::Group;
+use onecopy_system::GuestName;
 
+pub(crate) use self::defseg::DefsegArgs;
+pub(crate) use self::defseg::MemberArg;
 pub(crate) use self::defsys::DefsysArgs;
 pub(crate) use self::doctor::DoctorArgs;
+pub(crate) use self::generate::CompletionsArgs;
+pub(crate) use self::generate::ManArgs;
+pub(crate) use self::generate::SchemaArgs;
 pub(crate) use self::partition::DefineArgs;
-pub(crate) use self::partition::ListArgs;
 pub(crate) use self::partition::PartitionCommand;
+use self::partition::QueryPartitionsArgs;
 pub(crate) use self::partition::ReiplArgs;
 pub(crate) use self::partition::RemoveArgs;
 pub(crate) use self::partition::RollbackArgs;
 pub(crate) use self::partition::ShowArgs;
 pub(crate) use self::partition::UpgradeArgs;
-pub(crate) use self::resources::ResourceArgs;
 pub(crate) use self::see::MetricsArgs;
+use self::see::QueryMemoryArgs;
 pub(crate) use self::see::ReportArgs;
 pub(crate) use self::see::TopArgs;
+pub(crate) use self::segment::AttachArgs;
+pub(crate) use self::segment::QuerySegArgs;
+pub(crate) use self::smsg::SmsgArgs;
 pub(crate) use self::system::ConsoleArgs;
 pub(crate) use self::system::IplArgs;
 pub(crate) use self::system::LogoffArgs;
 pub(crate) use self::system::PurgeCommand;
-pub(crate) use self::system::PurgeNssArgs;
-pub(crate) use self::system::QueryGuestsArgs;
+use self::system::QueryGuestsArgs;
 pub(crate) use self::system::QueryNssArgs;
 pub(crate) use self::system::SavesysArgs;
 pub(crate) use self::vmrm::VmrmCheckArgs;
@@ -50,6 +62,7 @@ pub(crate) use self::vmrm::VmrmRunArgs;
 pub(crate) use self::vmrm::VmrmSimulateArgs;
 use crate::segments::Wanted;
 use crate::size;
+use crate::status;
 
 /// Where segment spaces and saved systems are kept unless something else is said.
 const DEFAULT_ROOT: &str = "/var/lib/onecopy";
@@ -62,10 +75,9 @@ const DEFAULT_RUN: &str = "/run/onecopy";
 #[command(
     name = "onecopy",
     version,
-    after_help = "\
-Exit status: 0 done; 1 failed; 2 the command line or a configuration was not understood. Of the verb
-partition, and of ipl in one, also: 3 there is nothing of the name; 4 its state does not allow it;
-5 the host does not give so much; 6 a file is damaged.
+    subcommand_help_heading = "Verbs",
+    subcommand_value_name = "VERB",
+    after_help = status::help() + "
 
 Examples:
   onecopy saveseg USR --from-dir /srv/trees/usr
@@ -73,6 +85,7 @@ Examples:
   onecopy boot --kernel bzImage --root-segment USR
   onecopy savesys LX73 --kernel bzImage --initrd initrd.img
   onecopy ipl LX73 --segment USR
+  onecopy attach lx731 PY
   onecopy partition define web --kernel LX73 --memory 1G"
 )]
 pub(crate) struct Cli {
@@ -83,6 +96,10 @@ pub(crate) struct Cli {
     /// Directory of the running guests
     #[arg(long, global = true, env = "ONECOPY_RUN", default_value = DEFAULT_RUN)]
     pub(crate) run_dir: PathBuf,
+
+    /// Print the outcome as JSON, and a failure too; the verb schema says what is in it
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
 
     /// QEMU's filter of system calls: on; spawn, which lets it start helpers of network cards; or off
     #[arg(
@@ -109,10 +126,12 @@ pub(crate) struct Cli {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Defseg(DefsegArgs),
     Saveseg(SavesegArgs),
     Defsys(DefsysArgs),
     Savesys(SavesysArgs),
     Ipl(IplArgs),
+    Attach(AttachArgs),
     Console(ConsoleArgs),
     Logoff(LogoffArgs),
     /// Define partitions, and say which saved kernel serves which
@@ -130,28 +149,31 @@ pub(crate) enum Command {
     /// Let guests give memory back that the host needs more
     #[command(subcommand)]
     Vmrm(VmrmCommand),
+    Smsg(SmsgArgs),
     Boot(BootArgs),
     Top(TopArgs),
     Report(ReportArgs),
     Metrics(MetricsArgs),
     Doctor(DoctorArgs),
+    Schema(SchemaArgs),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
 }
 
 /// Save a segment space as a new generation.
 ///
 /// The segment space gets the given name. With --from-dir or --from-image it has one member of
 /// that name; --member may be given several times for several members. Guests that are running
-/// keep the generation that they have; guests that are started later get the new one.
+/// keep the generation that they have; guests that are started later get the new one. A segment space
+/// that was defined with the verb defseg is saved as it was defined; options that say something else are
+/// refused.
 #[derive(Debug, Args)]
-#[command(
-    group = clap::ArgGroup::new("content").required(true).multiple(true)
-        .args(["from_dir", "from_image", "members"]),
-    after_help = "\
+#[command(after_help = "\
 Examples:
   onecopy saveseg USR --from-dir /srv/trees/usr
   onecopy saveseg DATA --from-image data.img --type SW
-  onecopy saveseg TOOLS --member PY=/srv/python --member GCC=/srv/gcc"
-)]
+  onecopy saveseg TOOLS --member PY=/srv/python --member GCC=/srv/gcc
+  onecopy saveseg USR --from-guest test")]
 pub(crate) struct SavesegArgs {
     /// Name of the segment space: 1 to 8 of A-Z 0-9 _ -
     pub(crate) name: Name,
@@ -169,18 +191,24 @@ pub(crate) struct SavesegArgs {
     pub(crate) members: Vec<NamedPath>,
 
     /// Type of the members: SR, ER, SC (read-only), SW (guests write to the file itself) or EW
-    /// (each guest writes to a copy of its own)
-    #[arg(long = "type", value_name = "TYPE", default_value = "SR", value_parser = parse_type)]
-    pub(crate) kind: SegmentType,
+    /// (each guest writes to a copy of its own); SR by default, unless a definition says it
+    #[arg(long = "type", value_name = "TYPE", value_parser = parse_type)]
+    pub(crate) kind: Option<SegmentType>,
 
     /// Trust group of the segment space: only guests of this group can attach it, and share its pages.
     /// It is decided by the first save; default if nothing is said
-    #[arg(long, value_name = "GROUP")]
+    #[arg(long, value_name = "GROUP", conflicts_with = "from_guest")]
     pub(crate) group: Option<Group>,
 
     /// Give all files in images of directories to root
     #[arg(long)]
     pub(crate) all_root: bool,
+
+    /// Save what this guest has written into its private copy, which attach --non-shared gave it, of the
+    /// segment space or member NAME. It should have synced that; it is paused meanwhile, and goes on
+    #[arg(long, value_name = "GUEST",
+          conflicts_with_all = ["from_dir", "from_image", "members", "kind", "all_root"])]
+    pub(crate) from_guest: Option<GuestName>,
 }
 
 /// A name and where its content is.
@@ -196,26 +224,8 @@ pub(crate) enum QueryCommand {
     Seg(QuerySegArgs),
     Nss(QueryNssArgs),
     Guests(QueryGuestsArgs),
-}
-
-/// Show segment spaces and their members.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  onecopy query seg
-  onecopy query seg USR --verify
-  onecopy query seg --json")]
-pub(crate) struct QuerySegArgs {
-    /// Only this segment space
-    pub(crate) name: Option<Name>,
-
-    /// Compute the digest of every member again; a wrong one makes the exit status 1
-    #[arg(long)]
-    pub(crate) verify: bool,
-
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    Memory(QueryMemoryArgs),
+    Partitions(QueryPartitionsArgs),
 }
 
 /// Start a guest in the foreground.
@@ -318,10 +328,77 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+    use crate::manual::EXAMPLES;
 
     #[test]
     fn the_definition_of_the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// Calls `check` for each verb that has no verbs below it, and each that has.
+    fn walk(command: &clap::Command, check: &mut impl FnMut(&clap::Command)) {
+        check(command);
+        for verb in command.get_subcommands() {
+            if verb.get_name() != "help" {
+                walk(verb, check);
+            }
+        }
+    }
+
+    #[test]
+    fn every_verb_and_every_argument_has_help() {
+        let mut command = Cli::command();
+        command.build();
+        let mut verbs = 0;
+        walk(&command, &mut |verb| {
+            verbs += 1;
+            let name = verb.get_display_name().unwrap_or_default();
+            assert!(verb.get_about().is_some(), "{name}");
+            for argument in verb.get_arguments() {
+                assert!(argument.get_help().is_some(), "{name} {argument}");
+            }
+        });
+        assert!(verbs > 25, "only {verbs} were found");
+    }
+
+    /// Divides a line as a shell does, if it is as simple as those in the examples.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        let mut is_quoted = false;
+        for character in line.chars() {
+            match (character, words.last_mut()) {
+                ('\'', _) => is_quoted = !is_quoted,
+                (' ', _) if !is_quoted => words.push(String::new()),
+                (_, Some(word)) => word.push(character),
+                (_, None) => {}
+            }
+        }
+        words
+    }
+
+    #[test]
+    fn examples_of_every_verb_are_understood_and_are_of_that_verb() {
+        let mut command = Cli::command();
+        command.build();
+        walk(&command, &mut |verb| {
+            let name = verb.get_bin_name().unwrap_or_default();
+            let help = verb.get_after_help().map(ToString::to_string);
+            let help = help.unwrap_or_default();
+            let examples = help.split_once(EXAMPLES).map(|(_, examples)| examples);
+            let is_group = verb.has_subcommands() && name != "onecopy";
+            let mut count = 0;
+            for line in examples.unwrap_or_default().lines() {
+                let Some(at) = line.find("onecopy ") else {
+                    continue;
+                };
+                let line = line[at..].split(['|', '>']).next().unwrap();
+                assert!(is_group || line.starts_with(name), "{name}: {line}");
+                let parsed = Cli::try_parse_from(words(line.trim()));
+                assert!(parsed.is_ok(), "{name}: {line}: {}", parsed.unwrap_err());
+                count += 1;
+            }
+            assert!(count > 0 || is_group, "{name} has no examples");
+        });
     }
 
     #[test]

@@ -16,6 +16,7 @@ use onecopy_machine::SegmentDevice;
 use onecopy_store::Group;
 use onecopy_store::Space;
 
+pub(crate) use self::access::of_members as access;
 use self::access::AccessError;
 use self::chosen::Chosen;
 use self::chosen::PARAMETER_LEN;
@@ -99,6 +100,10 @@ pub(crate) enum SegmentError {
 pub(crate) struct Attachment {
     /// The segment spaces, each once.
     pub(crate) devices: Vec<SegmentDevice>,
+    /// Their names, in the same order.
+    pub(crate) names: Vec<Name>,
+    /// What the guest is to attach, each once, as its driver takes it.
+    pub(crate) entries: Vec<String>,
     /// The kernel parameters that attach the segments and mount the root.
     pub(crate) parameters: Vec<String>,
 }
@@ -124,6 +129,8 @@ impl Attachment {
         chosen.check_names()?;
         Ok(Self {
             devices: chosen.devices()?,
+            names: chosen.names(),
+            entries: chosen.entries(),
             parameters: chosen.parameters(root)?,
         })
     }

@@ -45,6 +45,10 @@ pub(crate) struct ResourceArgs {
     #[arg(long)]
     pub(crate) balloon: bool,
 
+    /// Plug a channel for messages to the guest's kernel; see the verb smsg
+    #[arg(long)]
+    pub(crate) smsg: bool,
+
     /// Plug a disk: qcow2 if the name ends so, else raw. With ,readonly behind the name the guest
     /// cannot write to it
     #[arg(long = "disk", value_name = "FILE[,readonly]")]

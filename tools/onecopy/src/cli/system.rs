@@ -14,6 +14,7 @@ use onecopy_system::GuestName;
 
 use super::defsys::LayoutArgs;
 use super::resources::ResourceArgs;
+use super::segment::PurgeSegArgs;
 
 /// Save a kernel as a new generation of a saved system.
 ///
@@ -161,6 +162,7 @@ pub(crate) struct LogoffArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum PurgeCommand {
     Nss(PurgeNssArgs),
+    Seg(PurgeSegArgs),
 }
 
 /// Remove a saved system, and what was defined and not saved yet.
@@ -190,13 +192,9 @@ pub(crate) struct QueryNssArgs {
     /// Only this saved system
     pub(crate) name: Option<Name>,
 
-    /// Compute the digest of every file again; a wrong one makes the exit status 1
+    /// Compute the digest of every file again; a wrong one makes the exit status 6
     #[arg(long)]
     pub(crate) verify: bool,
-
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// Show the guests that were started from saved systems.
@@ -209,11 +207,7 @@ pub(crate) struct QueryNssArgs {
 Examples:
   onecopy query guests
   onecopy query guests --json")]
-pub(crate) struct QueryGuestsArgs {
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
+pub(crate) struct QueryGuestsArgs {}
 
 pub(super) fn parse_seconds(text: &str) -> Result<Duration, String> {
     match text.parse() {

@@ -3,28 +3,36 @@
 //! `onecopy boot`
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use onecopy_machine::options::Kernel;
 use onecopy_machine::Config;
 use onecopy_machine::Disk;
+use onecopy_store::Space;
+use onecopy_store::Store;
 
 use super::attach;
+use super::attach::Attached;
 use super::Places;
 use crate::boot;
 use crate::boot::End;
 use crate::cli::BootArgs;
 use crate::emulator;
 use crate::segments::Attachment;
+use crate::terminal;
 
 /// What every guest's kernel is told: where its console is, and to end after a panic.
 const PARAMETERS: &str = "console=ttyS0 panic=-1";
 
-pub(super) fn run(args: &BootArgs, places: &Places) -> anyhow::Result<End> {
-    let attachment = attach::attach(
+pub(super) fn run(args: &BootArgs, places: &Places, json: bool) -> anyhow::Result<End> {
+    // What is no name of a guest is on no list.
+    let guest = args.name.parse().ok();
+    let Attached { attachment, spaces } = attach::attach(
         &args.segments,
         args.root_segment,
+        guest.as_ref(),
         &args.group,
         &places.store,
     )?;
@@ -50,7 +58,23 @@ pub(super) fn run(args: &BootArgs, places: &Places) -> anyhow::Result<End> {
         console_log: args.console_log.clone(),
         ..Config::new(qemu, accel)
     };
-    boot::run(&config, args.timeout.map(Duration::from_secs))
+    let tee = terminal::console_output(json);
+    let end = boot::run(&config, tee, args.timeout.map(Duration::from_secs))?;
+    leave(spaces, &places.store);
+    Ok(end)
+}
+
+/// Removes what was used and new guests do not get, unless somebody else still uses it.
+fn leave(spaces: Vec<Arc<Space>>, store: &Store) {
+    let used: Vec<_> = spaces
+        .iter()
+        .map(|space| (space.name(), space.generation()))
+        .collect();
+    drop(spaces);
+    for (name, generation) in used {
+        // Who may only read the store leaves that to the next save.
+        let _ = store.shelf(name).leave(generation);
+    }
 }
 
 /// What the user appends comes last, so that it wins.

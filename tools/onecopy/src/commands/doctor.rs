@@ -23,13 +23,12 @@ pub(super) fn run(args: &DoctorArgs, places: &Places, run: &Path) -> anyhow::Res
     let (store, systems, guests) = (&places.store, &places.systems, &places.guests);
     let (leftovers, failed) = Leftover::find(store, systems, guests);
     let clean = |leftover: &Leftover| {
-        let result = args.clean.then(|| leftover.clean(systems, guests));
+        let result = args.clean.then(|| leftover.clean(store, guests));
         Remains::new(leftover, result)
     };
     Ok(Examined {
         findings: doctor::judge(&facts),
         leftovers: leftovers.iter().map(clean).collect(),
         failed,
-        json: args.json,
     })
 }

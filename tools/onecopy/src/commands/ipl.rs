@@ -5,6 +5,7 @@
 use std::path::absolute;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::bail;
 use onecopy_format::segment_space::Name;
@@ -13,20 +14,23 @@ use onecopy_machine::Interrupt;
 use onecopy_machine::SegmentDevice;
 use onecopy_machine::Tee;
 use onecopy_store::Group;
+use onecopy_store::Space;
 use onecopy_system::ipl;
 use onecopy_system::Guest;
+use onecopy_system::GuestName;
 use onecopy_system::IplOptions;
 use onecopy_system::ResourceOptions;
 use rustix::thread::disable_transparent_huge_pages;
 
 use super::attach;
+use super::attach::Attached;
 use super::partition;
 use super::Places;
 use crate::boot;
 use crate::boot::End;
 use crate::cli::IplArgs;
-use crate::cli::ResourceArgs;
 use crate::keeper;
+use crate::outcome::Ended;
 use crate::outcome::Outcome;
 use crate::segments::Wanted;
 use crate::terminal;
@@ -41,14 +45,16 @@ pub(super) struct Plan {
 }
 
 /// Starts a guest, and lets another process keep it unless it is to be in the foreground.
-pub(super) fn run(args: &IplArgs, places: &Places) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &IplArgs, places: &Places, json: bool) -> anyhow::Result<Outcome> {
     let interrupt = boot::watch_signals()?;
     if let Some(partition) = &args.partition {
         // What is wrong is known before there is another process.
         partition::guest::check_start(partition, args.guest.as_ref(), places, &interrupt)?;
     }
     if args.foreground {
-        return Ok(Outcome::Booted(foreground(args, places, &interrupt)?));
+        return Ok(Outcome::Booted(Ended::new(&foreground(
+            args, places, &interrupt, json,
+        )?)));
     }
     Ok(Outcome::Started(keeper::start(args.timeout, &interrupt)?))
 }
@@ -61,8 +67,13 @@ pub(super) fn keep(args: &IplArgs, places: &Places) -> anyhow::Result<Outcome> {
     Ok(Outcome::Kept)
 }
 
-fn foreground(args: &IplArgs, places: &Places, interrupt: &Interrupt) -> anyhow::Result<End> {
-    let tee = Box::new(std::io::stdout());
+fn foreground(
+    args: &IplArgs,
+    places: &Places,
+    interrupt: &Interrupt,
+    json: bool,
+) -> anyhow::Result<End> {
+    let tee = terminal::console_output(json);
     let mut guest = start(args, places, Some(tee), interrupt)?;
     let _keyboard = Keyboard::take(CtrlC::Ours)?;
     terminal::forward_input(guest.machine().console().clone())?;
@@ -98,7 +109,7 @@ fn plan(args: &IplArgs, places: &Places, interrupt: &Interrupt) -> anyhow::Resul
             let partition = places.partitions.find(partition)?;
             partition::guest::plan(&partition, args.guest.as_ref(), places)?
         }
-        (None, Some(name)) => of_arguments(name, &args.resources, places)?,
+        (None, Some(name)) => of_arguments(name, args, places)?,
         (None, None) => bail!("Nothing says what to start"),
     };
     Ok(Plan {
@@ -118,28 +129,46 @@ fn plan(args: &IplArgs, places: &Places, interrupt: &Interrupt) -> anyhow::Resul
     })
 }
 
-fn of_arguments(name: Name, args: &ResourceArgs, places: &Places) -> anyhow::Result<Plan> {
+fn of_arguments(name: Name, args: &IplArgs, places: &Places) -> anyhow::Result<Plan> {
+    let guest = args.guest.as_ref();
+    let args = &args.resources;
     let group = group_of(args.group.as_ref(), &args.segments, name, places)?;
-    let (parm, segments) = attached(args.parm.as_deref(), &args.segments, group.as_ref(), places)?;
+    let given = attached(
+        args.parm.as_deref(),
+        &args.segments,
+        guest,
+        group.as_ref(),
+        places,
+    )?;
     Ok(Plan {
         options: IplOptions {
             group,
             memory_bytes: args.memory,
             cpus: args.cpus,
-            segments,
+            segments: given.segments,
+            spaces: given.spaces,
             nics: args.nics.iter().map(|nic| nic.options.clone()).collect(),
             balloon: args.balloon,
+            smsg: args.smsg,
             disks: args.disks.iter().map(|disk| disk.0.clone()).collect(),
             resources: ResourceOptions {
                 hostname: args.hostname.clone(),
                 machine_id: args.machine_id.clone(),
-                parm,
+                parm: given.parm,
                 others: args.others.clone(),
             },
             ..IplOptions::new(name)
         },
         small_pages: args.small_pages,
     })
+}
+
+/// The segments of a guest that is started from a saved system.
+#[derive(Debug)]
+pub(super) struct Given {
+    pub(super) parm: Option<String>,
+    pub(super) segments: Vec<SegmentDevice>,
+    pub(super) spaces: Vec<Arc<Space>>,
 }
 
 /// Returns the trust group that the system must have: what is asked for, or what it has now if segments
@@ -161,16 +190,21 @@ pub(super) fn group_of(
 pub(super) fn attached(
     parm: Option<&str>,
     wanted: &[Wanted],
+    guest: Option<&GuestName>,
     group: Option<&Group>,
     places: &Places,
-) -> anyhow::Result<(Option<String>, Vec<SegmentDevice>)> {
-    if wanted.is_empty() {
-        return Ok((parm.map(str::to_owned), Vec::new()));
-    }
+) -> anyhow::Result<Given> {
     let group = group.cloned().unwrap_or_default();
-    let attachment = attach::attach(wanted, None, &group, &places.store)?;
-    let parm = with_parameters(parm, &attachment.parameters);
-    Ok((Some(parm), attachment.devices))
+    let Attached { attachment, spaces } =
+        attach::attach(wanted, None, guest, &group, &places.store)?;
+    Ok(Given {
+        parm: match attachment.parameters.as_slice() {
+            [] => parm.map(str::to_owned),
+            parameters => Some(with_parameters(parm, parameters)),
+        },
+        segments: attachment.devices,
+        spaces,
+    })
 }
 
 /// Adds parameters of ours, behind what replaces the command line.

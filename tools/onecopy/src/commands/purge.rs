@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `onecopy purge nss`
+//! `onecopy purge`
 
-use onecopy_system::Systems;
+use super::Places;
+use crate::cli::PurgeCommand;
+use crate::outcome::PurgedName;
 
-use crate::cli::PurgeNssArgs;
-use crate::outcome::PurgedSystem;
-
-pub(super) fn run(args: &PurgeNssArgs, systems: &Systems) -> anyhow::Result<PurgedSystem> {
-    Ok(PurgedSystem {
-        name: args.name,
-        purged: systems.purge(args.name)?,
+pub(super) fn run(command: &PurgeCommand, places: &Places) -> anyhow::Result<PurgedName> {
+    Ok(match command {
+        PurgeCommand::Nss(args) => PurgedName::new(args.name, places.systems.purge(args.name)?),
+        PurgeCommand::Seg(args) => PurgedName::new(args.name, places.store.purge(args.name)?),
     })
 }

@@ -34,10 +34,7 @@ pub(super) fn run(args: &SavesysArgs, places: &Places) -> anyhow::Result<SavedSy
         }
         None => save_template(args, places)?,
     };
-    Ok(SavedSystem {
-        manifest: generation.manifest().clone(),
-        path: generation.path().to_owned(),
-    })
+    Ok(SavedSystem::new(&generation, systems.class(&generation)?))
 }
 
 fn save_template(args: &SavesysArgs, places: &Places) -> anyhow::Result<Generation> {

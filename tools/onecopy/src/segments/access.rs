@@ -24,7 +24,7 @@ pub(crate) enum AccessError {
 }
 
 /// Returns how a segment space with these members is mapped.
-pub(super) fn of_members(members: &[(Name, SegmentType)]) -> Result<Access, AccessError> {
+pub(crate) fn of_members(members: &[(Name, SegmentType)]) -> Result<Access, AccessError> {
     let first = |wanted: fn(SegmentType) -> bool| members.iter().find(|(_, kind)| wanted(*kind));
     if let Some(&(member, _)) = first(|kind| kind == SegmentType::Sn) {
         return Err(AccessError::SharedUnsaved { member });

@@ -73,9 +73,16 @@ impl<'a> Chosen<'a> {
         self.spaces.iter().map(device).collect()
     }
 
+    pub(super) fn names(&self) -> Vec<Name> {
+        self.spaces.iter().map(|space| space.name).collect()
+    }
+
+    pub(super) fn entries(&self) -> Vec<String> {
+        self.entries.iter().map(Wanted::to_string).collect()
+    }
+
     pub(super) fn parameters(&self, root: Option<Name>) -> Result<Vec<String>, SegmentError> {
-        let list: Vec<String> = self.entries.iter().map(Wanted::to_string).collect();
-        let list = list.join(",");
+        let list = self.entries().join(",");
         if list.len() > PARAMETER_LEN {
             return Err(SegmentError::TooLong { found: list.len() });
         }

@@ -83,7 +83,7 @@ fn an_image_that_does_not_fit_leaves_the_old_generation() {
         return;
     };
     let header = format!(
-        "SPACE  MEMBER  TYPE  GEN  OFFSET  SIZE   DAX  {:20}  CHECK",
+        "SPACE  MEMBER  TYPE  GEN  CLASS  USERS  OFFSET  SIZE   DAX  {:20}  CHECK",
         "SAVED"
     );
     eqnice!(
@@ -91,12 +91,12 @@ fn an_image_that_does_not_fit_leaves_the_old_generation() {
         format!(
             "USR generation 1: 1 member, 4 MiB, DIR/store/segments/USR/1.seg\n\
              onecopy: Cannot copy large.img: No space left on device (os error 28)\n\
-             exit 1\n\
+             exit 5\n\
              {header}\n\
-             USR    USR     SR    1    2 MiB   2 MiB  yes  TIME  intact\n\
+             USR    USR     SR    1    A      0      2 MiB   2 MiB  yes  TIME  intact\n\
              exit 0\n\
              USR generation 2: 1 member, 4 MiB, DIR/store/segments/USR/2.seg\n\
-             left: .lock 1.seg 2.seg current \n"
+             left: .lock 2.seg current \n"
         )
     );
 }
@@ -118,7 +118,7 @@ fn a_directory_that_does_not_fit_leaves_nothing() {
         return;
     };
     let (complaint, rest) = said
-        .split_once("exit 1\n")
+        .split_once("exit 5\n")
         .unwrap_or_else(|| panic!("{said}"));
     let start =
         "onecopy: Cannot make the image of member USR: mkfs.erofs failed (exit status: 1): ";
@@ -126,7 +126,7 @@ fn a_directory_that_does_not_fit_leaves_nothing() {
     assert!(complaint.contains("No space left on device"), "{complaint}");
     eqnice!(
         rest,
-        "SPACE  MEMBER  TYPE  GEN  OFFSET  SIZE  DAX  SAVED\nexit 0\nleft: .lock \n"
+        "SPACE  MEMBER  TYPE  GEN  CLASS  USERS  OFFSET  SIZE  DAX  SAVED\nexit 0\nleft: .lock \n"
     );
 }
 
@@ -244,4 +244,54 @@ fn a_template_that_does_not_fit_leaves_the_old_generation() {
         ),
         "{said}"
     );
+}
+
+#[test]
+fn a_copy_of_a_guest_that_does_not_fit_leaves_nothing_and_the_guest_goes_on() {
+    let Some(host) = Host::empty() else { return };
+    let savesys = host.save_arguments().join(" ");
+    let bytes: Vec<u8> = (0..3 << 20_u32).flat_map(u32::to_le_bytes).collect();
+    host.dir.file("data.img", bytes);
+    let script = format!(
+        "$onecopy {savesys} && $onecopy ipl LX --as web && $onecopy saveseg DATA --from-image data.img &&
+         $onecopy attach web DATA --non-shared || exit
+         for step in $(seq 0 20); do
+             size=$(( $(du -sm store | cut -f 1) + step * 5 ))
+             mount -o remount,size=${{size}}m store
+             echo \"step $step\"
+             $onecopy saveseg DATA --from-guest web 2>&1 && break
+             echo $(ls -A store/segments/DATA)
+             $onecopy query guests | grep -o 'web.* running'
+         done
+         $onecopy query seg --verify
+         $onecopy logoff web --now"
+    );
+    let Some(said) = run_on_disk(&host.dir, 400, &script) else {
+        return;
+    };
+    let mut steps = said.split("step ").skip(1).collect::<Vec<_>>();
+    let last = steps.pop().unwrap();
+    for step in &steps {
+        let (complaint, rest) = step
+            .split_once("\n.lock 1.seg current\n")
+            .unwrap_or_else(|| panic!("{said}"));
+        let room = [
+            "is there room in the store?",
+            "No space left on device (os error 28)",
+        ];
+        assert!(
+            room.iter().any(|words| complaint.ends_with(words)),
+            "{said}"
+        );
+        assert!(
+            rest.starts_with("web ") && rest.ends_with(" running\n"),
+            "{said}"
+        );
+    }
+    assert!(
+        last.contains("\nDATA generation 2: 1 member, 14 MiB, "),
+        "{said}"
+    );
+    assert_eq!(last.matches("intact").count(), 2, "{said}");
+    assert!(last.ends_with("web: was ended\n"), "{said}");
 }

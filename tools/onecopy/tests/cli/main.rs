@@ -10,13 +10,19 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
+mod attach;
 mod boot;
+mod colours;
 mod compatibility;
 mod confined;
+mod contract;
+mod defseg;
 mod defsys;
 mod doctor;
 mod emulator;
+mod from_guest;
 mod full_disk;
+mod generate;
 mod group;
 mod guest;
 mod init;
@@ -29,14 +35,18 @@ mod partition_refused;
 mod partition_table;
 mod planted;
 mod query;
+mod readme;
 mod running;
 mod saved;
 mod saveseg;
 mod savesys;
+mod schema;
 mod second;
 mod see;
+mod segments;
 mod signals;
 mod skeleton;
+mod smsg;
 mod together;
 mod usage;
 mod user;

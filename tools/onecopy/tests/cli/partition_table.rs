@@ -106,7 +106,7 @@ fn web(kernel: &str, previous: Option<&str>, build_id: &str) -> Value {
         "resources": {
             "memory_bytes": 256 << 20, "cpus": 1, "segments": [], "nics": [], "disks": [],
             "hostname": null, "machine_id": "ID", "group": null, "parm": null, "other": {},
-            "small_pages": false, "balloon": false, "overcommit": false,
+            "small_pages": false, "balloon": false, "smsg": false, "overcommit": false,
         },
     })
 }

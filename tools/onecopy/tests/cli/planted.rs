@@ -122,7 +122,7 @@ fn a_run_directory_that_others_can_write_to_is_refused() {
         mode(path, 0o777);
         for args in refusals {
             let ran = dir.run(args);
-            assert_eq!(ran.code, Some(1), "{args:?}");
+            assert_eq!(ran.code, Some(7), "{args:?}");
             let expected = format!(
                 "onecopy: Others can write to {shown} (mode 0777), and make us believe anything; chmod go-w \
                  {shown} if it was nobody who should not\n"
@@ -138,7 +138,7 @@ fn a_run_directory_that_others_can_write_to_is_refused() {
     chown(&guests, Some(12345), None).unwrap();
     for args in refusals {
         let ran = dir.run(args);
-        assert_eq!(ran.code, Some(1), "{args:?}");
+        assert_eq!(ran.code, Some(7), "{args:?}");
         let start = "onecopy: DIR/run/guests belongs to user 12345, ";
         assert!(ran.stderr.starts_with(start), "{}", ran.stderr);
     }
@@ -152,7 +152,7 @@ fn links_in_the_run_directory_are_not_followed() {
     fs::create_dir_all(dir.path("run")).unwrap();
     symlink(&outside, dir.path("run/guests")).unwrap();
     let ran = dir.run(&["query", "guests"]);
-    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.code, Some(6));
     eqnice!(
         ran.stderr,
         "onecopy: DIR/run/guests is a symbolic link, which is not followed; put the file itself there\n"
@@ -198,7 +198,7 @@ fn links_in_the_store_are_not_followed() {
         ),
     ] {
         let ran = dir.run(&args);
-        assert_eq!(ran.code, Some(1), "{args:?}");
+        assert_eq!(ran.code, Some(6), "{args:?}");
         let expected = format!(
             "onecopy: DIR/store/{link} is a symbolic link, which is not followed; put the file itself there\n"
         );
@@ -218,7 +218,7 @@ fn the_current_generation_is_one_of_the_store() {
     fs::remove_file(&current).unwrap();
     symlink("../../../1.seg", &current).unwrap();
     let ran = dir.run(&["query", "seg", "DATA"]);
-    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.code, Some(6));
     let said = "DIR/store/segments/DATA/current leads to ../../../1.seg, which is no generation";
     assert!(ran.stderr.contains(said), "{}", ran.stderr);
 
@@ -227,7 +227,7 @@ fn the_current_generation_is_one_of_the_store() {
     symlink("2.seg", &current).unwrap();
     symlink("../../../1.seg", segments.join("DATA/2.seg")).unwrap();
     let ran = dir.run(&["query", "seg", "DATA"]);
-    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.code, Some(6));
     assert!(
         ran.stderr.contains("DATA/2.seg is a symbolic link"),
         "{}",
@@ -241,7 +241,7 @@ fn a_saved_system_that_is_a_link_is_not_started() {
     fs::rename(host.file("1"), host.dir.path("1")).unwrap();
     symlink(host.dir.path("1"), host.file("1")).unwrap();
     let ran = host.dir.run(&["ipl", "LX", "--as", "web"]);
-    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.code, Some(6));
     let said = "DIR/store/systems/LX/1 is a symbolic link, which is not followed";
     assert!(ran.stderr.contains(said), "{}", ran.stderr);
 }

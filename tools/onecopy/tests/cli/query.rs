@@ -36,11 +36,11 @@ fn an_empty_store_lists_nothing() {
     let dir = Dir::new();
     eqnice!(
         dir.ok(&["query", "seg"]),
-        "SPACE  MEMBER  TYPE  GEN  OFFSET  SIZE  DAX  SAVED\n"
+        "SPACE  MEMBER  TYPE  GEN  CLASS  USERS  OFFSET  SIZE  DAX  SAVED\n"
     );
     eqnice!(
         dir.ok(&["query", "seg", "--json"]),
-        "{\n  \"segment_spaces\": [],\n  \"invalid\": []\n}\n"
+        "{\n  \"segment_spaces\": [],\n  \"skeletons\": [],\n  \"invalid\": []\n}\n"
     );
 }
 
@@ -52,14 +52,14 @@ fn segment_spaces_are_listed_by_name() {
     save(&dir, "USR", "hello again");
     eqnice!(
         dir.ok(&["query", "seg"]),
-        "SPACE  MEMBER  TYPE  GEN  OFFSET  SIZE   DAX  SAVED\n\
-         PY     PY      SR    1    2 MiB   2 MiB  yes  TIME\n\
-         USR    USR     SR    2    2 MiB   2 MiB  yes  TIME\n"
+        "SPACE  MEMBER  TYPE  GEN  CLASS  USERS  OFFSET  SIZE   DAX  SAVED\n\
+         PY     PY      SR    1    A      0      2 MiB   2 MiB  yes  TIME\n\
+         USR    USR     SR    2    A      0      2 MiB   2 MiB  yes  TIME\n"
     );
     eqnice!(
         dir.ok(&["query", "seg", "py", "--verify"]),
-        "SPACE  MEMBER  TYPE  GEN  OFFSET  SIZE   DAX  SAVED  CHECK\n\
-         PY     PY      SR    1    2 MiB   2 MiB  yes  TIME   intact\n"
+        "SPACE  MEMBER  TYPE  GEN  CLASS  USERS  OFFSET  SIZE   DAX  SAVED  CHECK\n\
+         PY     PY      SR    1    A      0      2 MiB   2 MiB  yes  TIME   intact\n"
             .replace("TIME   ", "TIME  ")
             .replace("SAVED  CHECK", &format!("{:20}  CHECK", "SAVED"))
     );
@@ -69,7 +69,7 @@ fn segment_spaces_are_listed_by_name() {
 fn a_missing_segment_space_is_reported_with_what_exists() {
     let dir = Dir::new();
     let ran = dir.run(&["query", "seg", "NOSUCH"]);
-    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.code, Some(3));
     eqnice!(
         ran.stderr,
         "onecopy: There is no segment space NOSUCH in DIR/store; nothing has been saved there\n"
@@ -96,7 +96,11 @@ fn json_has_the_documented_form() {
             "name": "USR",
             "group": "default",
             "generation": 1,
+            "class": "A",
+            "users": [],
             "generations": [1],
+            "restricted": false,
+            "allow": [],
             "size_bytes": 4 << 20,
             "path": "DIR/store/segments/USR/1.seg",
             "members": [{
@@ -111,6 +115,7 @@ fn json_has_the_documented_form() {
                 "check": "intact",
             }],
         }],
+        "skeletons": [],
         "invalid": [],
     });
     assert_eq!(json, expected);
@@ -124,7 +129,7 @@ fn a_changed_byte_is_found() {
     corrupt(&dir.path("store/segments/USR/1.seg"), (2 << 20) + 12345);
     dir.ok(&["query", "seg"]);
     let ran = dir.run(&["query", "seg", "--verify"]);
-    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.code, Some(6));
     eqnice!(
         ran.stderr,
         "onecopy: member USR of DIR/store/segments/USR/1.seg is corrupt\n"
@@ -137,7 +142,7 @@ fn a_changed_byte_is_found() {
     assert_eq!(checks, ["CHECK", "intact", "CORRUPT"]);
 
     let ran = dir.run(&["query", "seg", "USR", "--verify", "--json"]);
-    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.code, Some(6));
     let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(json["segment_spaces"][0]["members"][0]["check"], "corrupt");
 }
@@ -165,11 +170,11 @@ fn a_damaged_directory_does_not_hide_the_other_segment_spaces() {
     save(&dir, "PY", "hello");
     corrupt(&dir.path("store/segments/PY/1.seg"), 4096);
     let ran = dir.run(&["query", "seg"]);
-    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.code, Some(6));
     eqnice!(
         ran.stdout,
-        "SPACE  MEMBER  TYPE  GEN  OFFSET  SIZE   DAX  SAVED\n\
-         USR    USR     SR    1    2 MiB   2 MiB  yes  TIME\n"
+        "SPACE  MEMBER  TYPE  GEN  CLASS  USERS  OFFSET  SIZE   DAX  SAVED\n\
+         USR    USR     SR    1    A      0      2 MiB   2 MiB  yes  TIME\n"
     );
     let start = "onecopy: DIR/store/segments/PY/1.seg is not a valid segment space: ";
     assert!(ran.stderr.starts_with(start), "{}", ran.stderr);

@@ -3,6 +3,7 @@
 //! The test cases, one file per thing that is tested.
 
 mod attach;
+mod attached;
 mod cmm;
 mod cmm_faults;
 mod cmm_hog;
@@ -24,6 +25,8 @@ mod saved_again;
 mod saved_segments;
 mod saved_text;
 mod sharing;
+mod smsg;
+mod smsg_faults;
 mod types;
 mod unplug;
 mod vmrm;
@@ -106,6 +109,7 @@ use ensure_eq;
 pub(crate) fn all() -> Vec<Case> {
     [
         attach::CASES,
+        attached::CASES,
         cmm::CASES,
         cmm_faults::CASES,
         cmm_hog::CASES,
@@ -127,6 +131,8 @@ pub(crate) fn all() -> Vec<Case> {
         saved_segments::CASES,
         saved_text::CASES,
         sharing::CASES,
+        smsg::CASES,
+        smsg_faults::CASES,
         types::CASES,
         unplug::CASES,
         vmrm::CASES,

@@ -61,9 +61,4 @@ impl Error {
             source,
         }
     }
-
-    /// Returns whether there is something that must not be there.
-    pub fn is_damage(&self) -> bool {
-        matches!(self, Self::Link(_))
-    }
 }

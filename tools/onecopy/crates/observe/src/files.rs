@@ -61,7 +61,7 @@ fn saved(systems: &Systems) -> Vec<(FileSample, PathBuf)> {
 
 fn segments(store: &Store) -> Vec<(FileSample, PathBuf)> {
     let mut files = Vec::new();
-    for name in store.names().unwrap_or_default() {
+    for name in store.all_names().unwrap_or_default() {
         for number in store.generations(name).unwrap_or_default() {
             let Ok(space) = store.generation(name, number) else {
                 continue;

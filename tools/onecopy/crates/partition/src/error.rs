@@ -8,26 +8,12 @@ use std::path::PathBuf;
 
 use onecopy_format::segment_space::Name;
 use onecopy_store::listed;
+use onecopy_store::Kind;
 use onecopy_system::GuestName;
 
 use crate::form::FormError;
 use crate::inventory::Shortage;
 use crate::name::PartitionName;
-
-/// What kind of failure it is, for those who have to go on from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A system call failed, or another part did.
-    Failed,
-    /// There is nothing of this name.
-    Unknown,
-    /// There is, and it is in a state that does not allow what was asked for.
-    State,
-    /// The host does not give so much.
-    Shortage,
-    /// A file is not what it should be.
-    Damaged,
-}
 
 /// A failure of an operation on partitions.
 #[derive(Debug, thiserror::Error)]
@@ -134,8 +120,9 @@ impl Error {
     /// Returns what kind of failure it is.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Directory(error) if error.is_damage() => Kind::Damaged,
-            Self::Io { .. } | Self::Directory(_) | Self::System(_) => Kind::Failed,
+            Self::Io { source, .. } => source.into(),
+            Self::Directory(error) => error.into(),
+            Self::System(error) => error.kind(),
             Self::Unknown { .. } => Kind::Unknown,
             Self::Exists(_)
             | Self::OtherKernel { .. }

@@ -7,6 +7,7 @@ use std::num::NonZeroU32;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::de::Error;
 use serde::Deserialize;
 use serde::Deserializer;
@@ -75,6 +76,9 @@ pub struct Resources {
     /// Whether a balloon is plugged, by which the guest gives memory back.
     #[serde(default, skip_serializing_if = "is_false")]
     pub balloon: bool,
+    /// Whether a channel is plugged, by which the guest's kernel gets messages.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub smsg: bool,
     /// Whether the partition may have what the host does not give.
     #[serde(default, skip_serializing_if = "is_false")]
     pub overcommit: bool,
@@ -91,7 +95,7 @@ pub struct Resources {
 }
 
 /// A disk of a partition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Disk {
     /// The image: qcow2 if its name ends so, else raw.
@@ -117,6 +121,7 @@ impl Resources {
             parm: None,
             small_pages: false,
             balloon: false,
+            smsg: false,
             overcommit: false,
             disks: Vec::new(),
             other: BTreeMap::new(),
@@ -237,6 +242,7 @@ machine_id = \"0123456789abcdef0123456789abcdef\"
 parm = \"quiet\"
 small_pages = true
 balloon = true
+smsg = true
 overcommit = true
 
 [[disk]]
@@ -296,17 +302,17 @@ role = \"db\"
             (
                 "/srv/web.img",
                 "web.img",
-                "line 14, column 8: \"web.img\" is not the absolute path",
+                "line 15, column 8: \"web.img\" is not the absolute path",
             ),
             (
                 "readonly",
                 "read_only",
-                "line 18, column 1: unknown field `read_only`",
+                "line 19, column 1: unknown field `read_only`",
             ),
             (
                 "role",
                 "seed",
-                "line 20, column 1: \"seed\" is a key that every guest is told",
+                "line 21, column 1: \"seed\" is a key that every guest is told",
             ),
         ] {
             let damaged = TEXT.replacen(old, new, 1);

@@ -2,6 +2,7 @@
 
 //! Making a segment space from directories and images.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -29,8 +30,7 @@ use crate::error::Error;
 use crate::progress::Meter;
 use crate::progress::Progress;
 use crate::progress::Stage;
-use crate::publish::Form;
-use crate::publish::Publisher;
+use crate::shelf::Shelf;
 use crate::space::Space;
 use crate::store::Store;
 use crate::Result;
@@ -42,6 +42,15 @@ pub enum MemberContent {
     Directory(PathBuf),
     /// An image, which is copied as it is and padded with zeroes.
     Image(PathBuf),
+    /// A part of a file, which is copied as it is.
+    Extent {
+        /// The file.
+        path: PathBuf,
+        /// Where the part begins, in bytes.
+        offset_bytes: u64,
+        /// How long it is, in bytes.
+        size_bytes: u64,
+    },
     /// No content, for types that have none.
     Nothing {
         /// Size of the member in bytes; rounded up to 2 MiB.
@@ -77,6 +86,9 @@ pub struct SpaceBuilder {
     members: Vec<MemberSource>,
     ownership: Ownership,
     mkfs: Option<Mkfs>,
+    attributes: Option<String>,
+    skeleton: Option<String>,
+    sizes: BTreeMap<Name, u64>,
 }
 
 impl SpaceBuilder {
@@ -87,6 +99,9 @@ impl SpaceBuilder {
             members: Vec::new(),
             ownership: Ownership::Keep,
             mkfs: None,
+            attributes: None,
+            skeleton: None,
+            sizes: BTreeMap::new(),
         }
     }
 
@@ -111,6 +126,27 @@ impl SpaceBuilder {
         self
     }
 
+    /// Keeps a text beside the generation, which comes and goes with it.
+    #[must_use]
+    pub fn attributes(mut self, text: Option<String>) -> Self {
+        self.attributes = text;
+        self
+    }
+
+    /// Uses up the skeleton of the name, if that has this text, when the generation is published.
+    #[must_use]
+    pub fn skeleton(mut self, text: Option<String>) -> Self {
+        self.skeleton = text;
+        self
+    }
+
+    /// Gives a member a size in bytes, a multiple of 2 MiB, of which its content need not fill all.
+    #[must_use]
+    pub fn size(mut self, member: Name, size_bytes: u64) -> Self {
+        self.sizes.insert(member, size_bytes);
+        self
+    }
+
     /// Makes the segment space and publishes it as the next generation.
     ///
     /// # Errors
@@ -123,6 +159,8 @@ impl SpaceBuilder {
         }
         self.check_members()?;
         let directory = store.create_space_directory(self.name)?;
+        // Makes room: generations that nobody uses any more.
+        store.shelf(self.name).remove_unused()?;
         let draft = Draft::create(&directory)?;
         let mut members = Vec::with_capacity(self.members.len());
         let mut offset_bytes = align(directory_end_bytes(self.members.len()));
@@ -131,8 +169,10 @@ impl SpaceBuilder {
             offset_bytes = member.end_bytes();
             members.push(member);
         }
-        let path = self.publish(&draft, &directory, &mut members, report)?;
-        Space::open(&path)
+        let shelf = store.shelf(self.name);
+        let space = self.publish(&draft, &shelf, &mut members, report)?;
+        shelf.remove_unused()?;
+        Ok(space)
     }
 
     /// Refuses names, types and counts that the format refuses, before any image is made.
@@ -171,8 +211,14 @@ impl SpaceBuilder {
         let size_bytes = match &source.content {
             MemberContent::Directory(path) => self.add_directory(path, at, report)?,
             MemberContent::Image(path) => add_image(path, at, report)?,
+            MemberContent::Extent {
+                path,
+                offset_bytes,
+                size_bytes,
+            } => add_extent(path, *offset_bytes, *size_bytes, at, report)?,
             MemberContent::Nothing { size_bytes } => align(*size_bytes),
         };
+        let size_bytes = self.fit(source.name, size_bytes)?;
         let draft_bytes = offset_bytes.saturating_add(size_bytes);
         draft
             .file()
@@ -191,6 +237,19 @@ impl SpaceBuilder {
             saved_unix_seconds: 0,
             sha256,
         })
+    }
+
+    /// Returns the size of a member: the one that it was given, or as much as its content needs.
+    fn fit(&self, member: Name, needed_bytes: u64) -> Result<u64> {
+        match self.sizes.get(&member) {
+            Some(&size_bytes) if size_bytes < needed_bytes => Err(Error::TooLarge {
+                member,
+                size_bytes,
+                needed_bytes,
+            }),
+            Some(&size_bytes) => Ok(size_bytes),
+            None => Ok(needed_bytes),
+        }
     }
 
     fn add_directory(
@@ -233,11 +292,12 @@ impl SpaceBuilder {
     fn publish(
         &self,
         draft: &Draft,
-        directory: &Path,
+        shelf: &Shelf,
         members: &mut [Member],
         report: &mut dyn FnMut(Progress),
-    ) -> Result<PathBuf> {
+    ) -> Result<Space> {
         Meter::start(report, Stage::Publishing, None, 0);
+        let directory = shelf.directory();
         // The data goes to disk before the lock is taken: that is what takes time.
         draft
             .file()
@@ -246,7 +306,7 @@ impl SpaceBuilder {
         let saved_unix_seconds = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs());
-        let publisher = Publisher::lock(directory, Form::Segment)?;
+        let publisher = shelf.lock()?;
         let generation = publisher.next_generation()?;
         for member in members.iter_mut() {
             member.generation = generation;
@@ -257,7 +317,13 @@ impl SpaceBuilder {
             .file()
             .write_all_at(&block, 0)
             .map_err(Error::io("write a file in", directory))?;
-        publisher.publish(draft, generation, members)
+        let attributes = self.attributes.as_deref();
+        let path = publisher.publish(draft, generation, members, attributes)?;
+        if let Some(skeleton) = &self.skeleton {
+            shelf.use_up(|text| text == skeleton)?;
+        }
+        // As soon as we do not have the lock, another save may replace and remove it.
+        Space::open(&path)
     }
 }
 
@@ -287,13 +353,35 @@ fn add_image(path: &Path, at: Target<'_>, report: &mut dyn FnMut(Progress)) -> R
             path: path.to_owned(),
         });
     }
+    copy(&image, path, 0, len, at, report)
+}
+
+fn add_extent(
+    path: &Path,
+    from: u64,
+    len: u64,
+    at: Target<'_>,
+    report: &mut dyn FnMut(Progress),
+) -> Result<u64> {
+    let file = File::open(path).map_err(Error::io("open", path))?;
+    copy(&file, path, from, len, at, report)
+}
+
+fn copy(
+    file: &File,
+    path: &Path,
+    from: u64,
+    len: u64,
+    at: Target<'_>,
+    report: &mut dyn FnMut(Progress),
+) -> Result<u64> {
     let mut meter = Meter::start(report, Stage::Copying, Some(at.name), len);
     let range = Range {
-        from: 0,
+        from,
         to: at.offset_bytes,
         len,
     };
-    copy_range(&image, at.draft.file(), range, &mut meter).map_err(Error::io("copy", path))?;
+    copy_range(file, at.draft.file(), range, &mut meter).map_err(Error::io("copy", path))?;
     Ok(align(len))
 }
 

@@ -15,6 +15,7 @@ use crate::erofs::LayoutError;
 use crate::erofs::MkfsError;
 use crate::group::Group;
 use crate::group::GroupError;
+use crate::kind::Kind;
 
 /// A failure of a store operation.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +69,9 @@ pub enum Error {
         /// The names that exist.
         existing: Vec<Name>,
     },
+    /// There is only a skeleton of this name.
+    #[error("{0} was defined but not saved: run saveseg")]
+    NotSaved(Name),
     /// A file is not a valid segment space.
     #[error("{} is not a valid segment space", .path.display())]
     Format {
@@ -86,6 +90,16 @@ pub enum Error {
         member: Name,
         /// Where its content should come from.
         path: PathBuf,
+    },
+    /// A member has more content than room.
+    #[error("Member {member} needs {} MiB, and was defined with {} MiB", .needed_bytes >> 20, .size_bytes >> 20)]
+    TooLarge {
+        /// The member.
+        member: Name,
+        /// The size that it was given.
+        size_bytes: u64,
+        /// The size of its content, rounded up to 2 MiB.
+        needed_bytes: u64,
     },
     /// A segment space without members was asked for.
     #[error("A segment space needs at least one member")]
@@ -124,6 +138,19 @@ impl Error {
             doing,
             path,
             source,
+        }
+    }
+
+    /// Returns what kind of failure it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Io { source, .. } => source.into(),
+            Self::NotFound { .. } => Kind::Unknown,
+            Self::Directory(error) => error.into(),
+            Self::Format { .. } | Self::Target { .. } | Self::Group { .. } => Kind::Damaged,
+            Self::Locked { .. } | Self::TooLarge { .. } | Self::OtherGroup { .. } => Kind::State,
+            Self::Mkfs { source, .. } if source.is_full() => Kind::Shortage,
+            _ => Kind::Failed,
         }
     }
 }

@@ -80,7 +80,7 @@ impl Store {
     ///
     /// When the file that says it cannot be read, or says something else.
     pub fn group(&self, name: Name) -> Result<Group> {
-        match self.look(name)? {
+        match self.shelf(name).look()? {
             Some(directory) => read(&directory),
             None => Ok(Group::default()),
         }
@@ -95,7 +95,7 @@ impl Store {
     pub fn assign_group(&self, name: Name, wanted: Option<&Group>) -> Result<Group> {
         let path = self.create_space_directory(name)?;
         let _lock = Lock::exclusive(&path)?;
-        let Some(directory) = self.look(name)? else {
+        let Some(directory) = self.shelf(name).look()? else {
             return Ok(Group::default());
         };
         let found = read(&directory)?;

@@ -6,6 +6,8 @@
 //!
 //! ```text
 //! ROOT/segments/NAME/1.seg, 2.seg ...   the generations of a segment space, read-only
+//! ROOT/segments/NAME/1.toml ...         what is kept beside them: who may attach a restricted one
+//! ROOT/segments/NAME/definition.toml    the skeleton: what the next save is to be like
 //! ROOT/segments/NAME/current            symbolic link to the generation that new guests get
 //! ROOT/segments/NAME/group              its trust group, if that is not the usual one
 //! ROOT/segments/NAME/.lock              held while a generation is published
@@ -14,10 +16,10 @@
 //! A generation is written as a file without a name, or under a hidden one where the file system
 //! knows no nameless files. It gets its name when it is complete and on disk, and `current` then
 //! changes in one rename. So a full disk or a kill leaves either the old state or the new one.
-//! Older generations stay for the guests that use them.
+//! Older generations stay for as long as somebody [holds](hold) them, which whoever maps one does.
 //!
 //! [`Publisher`] does the same for directories, the [form](Form) that the generations of saved
-//! systems have (crate `onecopy-system`).
+//! systems have (crate `onecopy-system`), and a [`Shelf`] is what both have of one name.
 //!
 //! The format of the files is in [`onecopy_format::segment_space`].
 
@@ -28,9 +30,11 @@ mod draft;
 mod erofs;
 mod error;
 mod group;
+mod kind;
 mod lock;
 mod progress;
 mod publish;
+mod shelf;
 mod space;
 mod store;
 
@@ -46,6 +50,7 @@ pub use self::error::listed;
 pub use self::error::Error;
 pub use self::group::Group;
 pub use self::group::GroupError;
+pub use self::kind::Kind;
 pub use self::lock::Lock;
 pub use self::progress::Progress;
 pub use self::progress::Stage;
@@ -53,6 +58,11 @@ pub use self::publish::leftovers;
 pub use self::publish::Form;
 pub use self::publish::Publisher;
 pub use self::publish::CURRENT;
+pub use self::shelf::hold;
+pub use self::shelf::holders;
+pub use self::shelf::Class;
+pub use self::shelf::Purged;
+pub use self::shelf::Shelf;
 pub use self::space::MemberCheck;
 pub use self::space::MemberState;
 pub use self::space::Space;

@@ -21,6 +21,7 @@ use crate::draft::Draft;
 use crate::draft::Scratch;
 use crate::error::Error;
 use crate::lock::Lock;
+use crate::shelf::replace;
 use crate::space::changes_in_place;
 use crate::Result;
 
@@ -45,6 +46,19 @@ impl Form {
             Self::Segment => ".seg",
             Self::System => "",
         }
+    }
+
+    /// Returns the name of the directory in the store where all names are.
+    pub(crate) fn parent_name(self) -> &'static str {
+        match self {
+            Self::Segment => "segments",
+            Self::System => "systems",
+        }
+    }
+
+    /// Returns the directory where all names are, in the store at `root`.
+    pub fn parent(self, root: &Path) -> PathBuf {
+        root.join(self.parent_name())
     }
 
     /// Returns the name of a generation in its directory.
@@ -110,19 +124,31 @@ impl Publisher {
         Ok(generations.last().map_or(1, |last| last + 1))
     }
 
-    /// Writes the draft to disk, names it and makes it the current generation.
+    /// Writes the draft to disk, with what is to be kept beside it, names it and makes it the current
+    /// generation.
     pub(crate) fn publish(
         &self,
         draft: &Draft,
         generation: u64,
         members: &[Member],
+        attributes: Option<&str>,
     ) -> Result<PathBuf> {
         let path = self.directory.join(self.form.file_name(generation));
         let file = draft.file();
         file.set_permissions(Permissions::from_mode(mode(members)))
             .and_then(|()| file.sync_all())
             .map_err(Error::io("write", &path))?;
-        self.make_current(generation, || draft.link(&path))
+        self.make_current(generation, || {
+            // Nobody sees the generation without.
+            if let Some(text) = attributes {
+                replace(
+                    &self.directory,
+                    &self.directory.join(beside(generation)),
+                    text,
+                )?;
+            }
+            draft.link(&path)
+        })
     }
 
     /// Names a directory, whose files are complete and on disk, and makes it the current
@@ -188,9 +214,16 @@ fn mode(members: &[Member]) -> u32 {
 ///
 /// The caller holds the exclusive lock of the directory.
 pub(crate) fn remove_leftovers(directory: &Path, form: Form) -> Result<usize> {
-    let drafts = draft::remove_stale(directory).map_err(Error::io("clean", directory))?;
-    let unpublished = remove_unpublished(directory, form).map_err(Error::io("clean", directory))?;
-    Ok(drafts + unpublished)
+    let clean = || -> io::Result<usize> {
+        let drafts = draft::remove_stale(directory)?;
+        let unpublished = remove_unpublished(directory, form)?;
+        let orphans = orphans(directory, form)?;
+        for path in &orphans {
+            remove_if_there(path)?;
+        }
+        Ok(drafts + unpublished + orphans.len())
+    };
+    clean().map_err(Error::io("clean", directory))
 }
 
 /// Returns what killed processes have left in the directory of a name: what the next [`Publisher`]
@@ -207,8 +240,34 @@ pub fn leftovers(directory: &Path, form: Form) -> Result<Vec<PathBuf>> {
         paths.extend(unpublished.generation.into_iter().filter(there));
         paths.push(directory.join(NEXT));
     }
+    paths.extend(orphans(directory, form).map_err(Error::io("read", directory))?);
     paths.sort_unstable();
     Ok(paths)
+}
+
+/// Returns the name of what is kept beside a generation of a segment space.
+pub(crate) fn beside(generation: u64) -> String {
+    format!("{generation}.toml")
+}
+
+/// Returns what was to be kept beside generations that are not there.
+fn orphans(directory: &Path, form: Form) -> io::Result<Vec<PathBuf>> {
+    let mut orphans = Vec::new();
+    if form == Form::System {
+        return Ok(orphans);
+    }
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let stem = path.file_stem().and_then(|stem| stem.to_str());
+        let Some(generation) = stem.and_then(|stem| stem.parse().ok()) else {
+            continue;
+        };
+        let is_beside = path.ends_with(beside(generation));
+        if is_beside && !directory.join(form.file_name(generation)).exists() {
+            orphans.push(path);
+        }
+    }
+    Ok(orphans)
 }
 
 /// What a publication that was killed has left: the link that tells of it, and its generation, if
@@ -240,7 +299,7 @@ fn remove_unpublished(directory: &Path, form: Form) -> io::Result<usize> {
     Ok(1)
 }
 
-fn remove_if_there(path: &Path) -> io::Result<()> {
+pub(crate) fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,
@@ -262,7 +321,7 @@ mod tests {
         let draft = Draft::create(directory).unwrap();
         let publisher = Publisher::lock(directory, Form::Segment).unwrap();
         let generation = publisher.next_generation().unwrap();
-        publisher.publish(&draft, generation, &[]).unwrap()
+        publisher.publish(&draft, generation, &[], None).unwrap()
     }
 
     #[test]
@@ -303,6 +362,31 @@ mod tests {
         symlink("1.seg", directory.path().join(NEXT)).unwrap();
         drop(Publisher::lock(directory.path(), Form::Segment).unwrap());
         assert_eq!(Form::Segment.generations(directory.path()).unwrap(), [1]);
+    }
+
+    #[test]
+    fn what_is_kept_beside_a_generation_comes_and_goes_with_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        // A kill between the two leaves this.
+        fs::write(path.join("1.toml"), "of none").unwrap();
+        fs::write(path.join("notes.toml"), "not ours").unwrap();
+        assert_eq!(
+            leftovers(path, Form::Segment).unwrap(),
+            [path.join("1.toml")]
+        );
+        publish(path);
+        assert!(!path.join("1.toml").exists());
+        let draft = Draft::create(path).unwrap();
+        let publisher = Publisher::lock(path, Form::Segment).unwrap();
+        publisher.publish(&draft, 2, &[], Some("of two")).unwrap();
+        drop(publisher);
+        assert_eq!(
+            leftovers(path, Form::Segment).unwrap(),
+            [""; 0].map(PathBuf::from)
+        );
+        assert_eq!(fs::read_to_string(path.join("2.toml")).unwrap(), "of two");
+        assert!(path.join("notes.toml").exists());
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::progress::Meter;
 use crate::progress::Progress;
 use crate::progress::Stage;
+use crate::shelf::hold;
 use crate::Result;
 
 /// A segment space whose header and directory are valid.
@@ -87,6 +88,20 @@ impl Space {
             header,
             members,
         })
+    }
+
+    /// Takes the generation into use for as long as this lives; `false` if it is being removed.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be locked.
+    pub fn hold(&self) -> Result<bool> {
+        hold(&self.file, &self.path)
+    }
+
+    /// Returns the open file; who has a copy of it holds what this holds.
+    pub fn file(&self) -> &File {
+        &self.file
     }
 
     /// Returns the path of the file.

@@ -8,18 +8,16 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
-use onecopy_directory::Directory;
 use onecopy_format::segment_space::Name;
 
 use crate::error::Error;
 use crate::lock::Lock;
 use crate::publish;
 use crate::publish::Form;
+use crate::shelf::Purged;
+use crate::shelf::Shelf;
 use crate::space::Space;
 use crate::Result;
-
-/// Name of the directory of all segment spaces, in the store.
-const SEGMENTS: &str = "segments";
 
 /// A store of segment spaces.
 #[derive(Debug, Clone)]
@@ -47,29 +45,47 @@ impl Store {
         names_in(&self.segments())
     }
 
+    /// Returns what there is of a name: generations and a skeleton.
+    pub fn shelf(&self, name: Name) -> Shelf {
+        Shelf::new(&self.root, Form::Segment, name)
+    }
+
+    /// Returns the names of which there is a skeleton or a generation, current or not, in order.
+    ///
+    /// # Errors
+    ///
+    /// When a directory cannot be read. A store that does not exist is empty.
+    pub fn all_names(&self) -> Result<Vec<Name>> {
+        Shelf::names(&self.root, Form::Segment)
+    }
+
     /// Opens the current generation of a segment space.
     ///
-    /// The space's path names that generation, so it stays valid when another one is published.
+    /// The space's path names that generation, so it stays valid until another one is published;
+    /// [`Self::acquire`] keeps it longer.
     ///
     /// # Errors
     ///
     /// When there is no such segment space (the error lists those that exist) or it is invalid.
     pub fn current(&self, name: Name) -> Result<Space> {
-        let directory = self.space_directory(name);
-        let link = directory.join(publish::CURRENT);
-        match fs::read_link(&link) {
-            // Anything but the name of a generation could lead out of the store.
-            Ok(target) => match Form::Segment.generation_of(&target) {
-                Some(generation) => self.generation(name, generation),
-                None => Err(Error::Target { link, target }),
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NotFound {
-                name,
-                root: self.root.clone(),
-                existing: self.names()?,
-            }),
-            Err(error) => Err(Error::io("read", &link)(error)),
-        }
+        let space = self
+            .shelf(name)
+            .take(|generation| self.generation(name, generation).map(Some))?;
+        space.map_or_else(|| Err(self.not_found(name)?), Ok)
+    }
+
+    /// Takes the current generation of a segment space into use: it stays for as long as the value
+    /// lives.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::current`].
+    pub fn acquire(&self, name: Name) -> Result<Space> {
+        let space = self.shelf(name).take(|generation| {
+            let space = self.generation(name, generation)?;
+            Ok::<_, Error>(space.hold()?.then_some(space))
+        })?;
+        space.map_or_else(|| Err(self.not_found(name)?), Ok)
     }
 
     /// Returns the generations of a segment space, in ascending order.
@@ -78,7 +94,7 @@ impl Store {
     ///
     /// When the directory cannot be read.
     pub fn generations(&self, name: Name) -> Result<Vec<u64>> {
-        Form::Segment.generations(&self.space_directory(name))
+        self.shelf(name).generations()
     }
 
     /// Opens one generation of a segment space.
@@ -87,12 +103,37 @@ impl Store {
     ///
     /// When it does not exist or is invalid.
     pub fn generation(&self, name: Name, generation: u64) -> Result<Space> {
-        let file = Form::Segment.file_name(generation);
-        if let Some(directory) = self.look(name)? {
+        let shelf = self.shelf(name);
+        if let Some(directory) = shelf.look()? {
             // A link is an error.
-            directory.file(&file)?;
+            directory.file(&Form::Segment.file_name(generation))?;
         }
-        Space::open(&self.space_directory(name).join(file))
+        Space::open(&shelf.path(generation))
+    }
+
+    /// Purges a segment space: no new guest gets it, its skeleton is removed, and so are its
+    /// generations as soon as nobody uses them.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such segment space, or a file cannot be removed.
+    pub fn purge(&self, name: Name) -> Result<Purged> {
+        match self.shelf(name).purge()? {
+            Some(purged) => Ok(purged),
+            None => Err(self.not_found(name)?),
+        }
+    }
+
+    /// Returns the error for a name of which there is no current generation.
+    fn not_found(&self, name: Name) -> Result<Error> {
+        if self.shelf(name).is_defined() {
+            return Ok(Error::NotSaved(name));
+        }
+        Ok(Error::NotFound {
+            name,
+            root: self.root.clone(),
+            existing: self.names()?,
+        })
     }
 
     /// Removes what killed processes have left behind, and returns the number of files.
@@ -118,28 +159,13 @@ impl Store {
 
     /// Returns the directory of a segment space, created if need be.
     pub(crate) fn create_space_directory(&self, name: Name) -> Result<PathBuf> {
-        let segments = Directory::create(&self.root)?.create_child(SEGMENTS)?;
-        segments.create_child(name.as_str())?;
-        Ok(self.space_directory(name))
-    }
-
-    /// Opens the directory of a segment space, to which no link below the store leads.
-    pub(crate) fn look(&self, name: Name) -> Result<Option<Directory>> {
-        let Some(root) = Directory::open(&self.root)? else {
-            return Ok(None);
-        };
-        let Some(segments) = root.child(SEGMENTS)? else {
-            return Ok(None);
-        };
-        Ok(segments.child(name.as_str())?)
+        let shelf = self.shelf(name);
+        shelf.create()?;
+        Ok(shelf.directory().to_owned())
     }
 
     fn segments(&self) -> PathBuf {
-        self.root.join(SEGMENTS)
-    }
-
-    fn space_directory(&self, name: Name) -> PathBuf {
-        self.segments().join(name.as_str())
+        Form::Segment.parent(&self.root)
     }
 }
 
@@ -168,7 +194,7 @@ pub fn names_in(directory: &Path) -> Result<Vec<Name>> {
 }
 
 /// Returns the name that a directory stands for; anything else in the store is not ours.
-fn name_of(file_name: &OsStr) -> Option<Name> {
+pub(crate) fn name_of(file_name: &OsStr) -> Option<Name> {
     let bytes = file_name.as_encoded_bytes();
     let name = Name::new(bytes).ok()?;
     // A name is upper-cased on input, but a directory is written in capitals only.

@@ -7,6 +7,7 @@ mod observation;
 pub(crate) mod tests;
 
 use std::fs;
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -36,7 +37,7 @@ use crate::Result;
 pub use self::observation::Observation;
 
 /// How long QEMU may take to answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the keeper may take to clean up after its guest.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
@@ -51,7 +52,7 @@ const INTERRUPT_TICK: Duration = Duration::from_millis(100);
 pub(crate) const PERIPHERALS: &str = "/machine/peripheral";
 
 /// What the ids of the devices begin with that each guest has.
-const ROOT_PORT: &str = "port";
+pub(crate) const ROOT_PORT: &str = "port";
 
 /// How a guest is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,43 +202,43 @@ impl Running {
         )))
     }
 
-    /// Lets the guest's QEMU open a file of ours that is plugged later, see [`User::lend`].
-    ///
-    /// # Errors
-    ///
-    /// When its process has gone, or the permissions cannot be changed.
-    pub fn lend(&self, path: &Path, write: bool) -> Result<()> {
-        match self.other_user()? {
-            Some(user) => user.lend(path, write).map_err(Error::io("lend", path)),
-            None => Ok(()),
-        }
+    /// Returns the user of the guest's QEMU, if that is another one than we.
+    fn user(&self) -> Result<Option<User>> {
+        let Some(qemu) = self.record.qemu else {
+            return Ok(None);
+        };
+        let process = PathBuf::from(format!("/proc/{}", qemu.pid));
+        let examined = process.metadata();
+        let owner = examined.map_err(Error::io("examine", &process))?;
+        let user = User {
+            name: owner.uid().to_string(),
+            uid: owner.uid(),
+            gid: owner.gid(),
+        };
+        Ok((user.uid != geteuid().as_raw()).then_some(user))
     }
 
     /// Creates a file that the guest's QEMU can write to, if that has another user than we: he cannot create
     /// one in a directory of ours.
     pub(crate) fn prepare_file(&self, path: &Path) -> Result<()> {
-        match self.other_user()? {
+        match self.user()? {
             Some(user) => user.create_lent(path).map_err(Error::io("create", path)),
             None => Ok(()),
         }
     }
 
-    /// Returns the user of the guest's QEMU if that is not our own.
-    fn other_user(&self) -> Result<Option<User>> {
-        let Some(qemu) = self.record.qemu else {
-            return Ok(None);
-        };
-        let process = PathBuf::from(format!("/proc/{}", qemu.pid));
-        let owner = process.metadata().map_err(Error::io("examine", &process))?;
-        Ok((owner.uid() != geteuid().as_raw()).then(|| User {
-            name: owner.uid().to_string(),
-            uid: owner.uid(),
-            gid: owner.gid(),
-        }))
+    /// Lets the guest's QEMU open a file of ours.
+    pub(crate) fn lend(&self, path: &Path, write: bool) -> Result<()> {
+        match self.user()? {
+            Some(user) => user.lend(path, write).map_err(Error::io("lend", path)),
+            None => Ok(()),
+        }
     }
 
-    /// Copies guest-physical memory to a file.
+    /// Copies guest-physical memory to a file, which is not there yet. QEMU must be able to pass the
+    /// directories above it.
     pub(crate) fn copy_memory(&self, address: u64, size: u64, path: &Path) -> Result<()> {
+        self.prepare_file(path)?;
         let filename = path.to_str().unwrap_or_default().to_owned();
         self.ask(&commands::Pmemsave {
             address,
@@ -404,6 +405,19 @@ impl Session {
     /// Carries out a command.
     pub(crate) fn ask<C: qmp::Command>(&mut self, command: &C) -> Result<C::Ok> {
         let answer = self.client.execute(command, self.timeout);
+        answer.map_err(|source| Error::Monitor {
+            guest: self.guest.clone(),
+            source,
+        })
+    }
+
+    /// Carries out a command that takes an open file.
+    pub(crate) fn ask_with<C: qmp::Command>(
+        &mut self,
+        command: &C,
+        file: BorrowedFd<'_>,
+    ) -> Result<C::Ok> {
+        let answer = self.client.execute_with(command, file, self.timeout);
         answer.map_err(|source| Error::Monitor {
             guest: self.guest.clone(),
             source,

@@ -31,6 +31,7 @@ use onecopy_store::Group;
 use serde::Deserialize;
 use serde::Serialize;
 
+pub(crate) use self::file::parse;
 pub use self::file::DefinitionError;
 pub use self::plan::Plan;
 use crate::error::Error;
@@ -44,7 +45,7 @@ use crate::restriction;
 use crate::text;
 
 /// The version of the format that is read and written.
-const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 
 /// A saved system that was defined and not saved yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -180,7 +181,7 @@ fn whole_path(path: &Path) -> Result<PathBuf, Error> {
     absolute(path).map_err(Error::io("find", path))
 }
 
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.unwrap_or_default().as_secs()
 }

@@ -9,8 +9,11 @@
 //!                  console        socket: its serial console
 //!                  console.log    what that has said
 //!                  qmp            socket: a monitor
+//!                  smsg           socket: where messages go, if it has a device for them
+//!                  smsg.lock      held while one is sent
 //!                  resources      its identity, removed as soon as QEMU has read it
 //!                  saved-as       what it is being saved as, from before that is published
+//!                  paused-by      who has paused it to copy its memory
 //! RUN/guests/.lock                held while a directory comes or goes
 //! ```
 //!
@@ -18,6 +21,7 @@
 //! this name removes it.
 
 mod name;
+mod pattern;
 mod record;
 mod stale;
 
@@ -34,6 +38,8 @@ use onecopy_store::Lock;
 
 pub use self::name::GuestName;
 pub use self::name::GuestNameError;
+pub use self::pattern::Pattern;
+pub use self::pattern::PatternError;
 pub use self::record::Record;
 pub use self::stale::Stale;
 use crate::error::Error;
@@ -49,6 +55,9 @@ pub(crate) const CONSOLE_LOG: &str = "console.log";
 pub(crate) const QMP: &str = "qmp";
 pub(crate) const RESOURCES: &str = "resources";
 pub(crate) const SAVED_AS: &str = "saved-as";
+pub(crate) const PAUSED_BY: &str = "paused-by";
+pub(crate) const SMSG: &str = "smsg";
+pub(crate) const SMSG_LOCK: &str = "smsg.lock";
 
 /// The guests below one run directory.
 #[derive(Debug, Clone)]
@@ -222,6 +231,11 @@ impl Claim {
     /// Returns the path of a file in the directory.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+
+    /// Reads what is known about the guest; others may have added to it.
+    pub(crate) fn read(&self) -> Option<Record> {
+        Record::read_at(&self.path)
     }
 
     /// Replaces what is known about the guest.

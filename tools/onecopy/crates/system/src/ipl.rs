@@ -11,6 +11,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use onecopy_format::resources::FW_CFG_FILE;
@@ -30,6 +31,8 @@ use onecopy_machine::Ram;
 use onecopy_machine::SegmentDevice;
 use onecopy_machine::Tee;
 use onecopy_store::Group;
+use onecopy_store::Space;
+use onecopy_store::Store;
 
 use self::compatibility::assume_qemu;
 use self::compatibility::check_machine;
@@ -50,6 +53,7 @@ use crate::process::Process;
 use crate::relay::Relay;
 use crate::resources::ResourceOptions;
 use crate::restriction;
+use crate::spaces::Attachment;
 use crate::systems::Generation;
 use crate::systems::Systems;
 use crate::Result;
@@ -83,10 +87,15 @@ pub struct IplOptions {
     pub cpus: u32,
     /// Segment spaces, which are plugged.
     pub segments: Vec<SegmentDevice>,
+    /// The spaces in the store that these are, in the same order and held for the guest; nothing if they
+    /// are in none.
+    pub spaces: Vec<Arc<Space>>,
     /// Network cards, which are plugged behind those.
     pub nics: Vec<NicOptions>,
     /// Whether a balloon is plugged, behind those.
     pub balloon: bool,
+    /// Whether a channel for messages is plugged, behind those.
+    pub smsg: bool,
     /// Disks, which are plugged behind those.
     pub disks: Vec<Disk>,
     /// The guest's identity.
@@ -113,8 +122,10 @@ impl IplOptions {
             memory_bytes: None,
             cpus: 1,
             segments: Vec::new(),
+            spaces: Vec::new(),
             nics: Vec::new(),
             balloon: false,
+            smsg: false,
             disks: Vec::new(),
             resources: ResourceOptions::default(),
             timeout: READY_TIMEOUT,
@@ -133,6 +144,7 @@ pub struct Guest {
     claim: Claim,
     record: Record,
     generation: Generation,
+    spaces: Vec<Arc<Space>>,
     systems: Systems,
 }
 
@@ -192,6 +204,7 @@ pub fn ipl(
         group: manifest.group.clone(),
         partition: options.partition.clone(),
         mac_addresses: nics.iter().map(|nic| nic.mac).collect(),
+        attachments: attachments(&options.spaces),
         ..Record::new(
             guest.clone(),
             options.name,
@@ -224,6 +237,7 @@ pub fn ipl(
         claim,
         record,
         generation,
+        spaces: options.spaces.clone(),
         systems: systems.clone(),
     };
     guest.go(&extra)?;
@@ -267,7 +281,8 @@ impl Guest {
         &mut self.machine
     }
 
-    /// Removes the guest's directory, and its generation if nobody uses that any more.
+    /// Removes the guest's directory, and its generations, of the system and of segment spaces, that
+    /// new guests do not get and nobody uses any more.
     ///
     /// # Errors
     ///
@@ -278,13 +293,21 @@ impl Guest {
             claim,
             record,
             generation,
+            spaces,
             systems,
             ..
         } = self;
         drop(machine);
+        // Others may have attached more.
+        let record = claim.read().unwrap_or(record);
         drop(claim);
         drop(generation);
+        drop(spaces);
         systems.remove_unused(record.system)?;
+        let store = Store::open(systems.root());
+        for attachment in &record.attachments {
+            store.shelf(attachment.space).leave(attachment.generation)?;
+        }
         Ok(())
     }
 
@@ -302,7 +325,7 @@ impl Guest {
         let state = self.generation.state();
         self.machine
             .load_state(&state, Ram::NotShared, STATE_TIMEOUT)?;
-        extra.plug(&mut self.machine)?;
+        extra.plug(&mut self.machine, &self.claim.file(guests::SMSG))?;
         self.machine.execute(&commands::Cont {})?;
         Ok(())
     }
@@ -323,6 +346,14 @@ impl Guest {
         self.record.ready = true;
         self.claim.write(&self.record)
     }
+}
+
+/// Says which devices segment spaces become.
+fn attachments(spaces: &[Arc<Space>]) -> Vec<Attachment> {
+    let number = |(index, space): (usize, &Arc<Space>)| {
+        Attachment::new(space, format!("pmem{index}"), false)
+    };
+    spaces.iter().enumerate().map(number).collect()
 }
 
 /// Adds to the resources what the guest is told of its network cards.

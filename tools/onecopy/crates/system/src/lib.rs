@@ -44,9 +44,14 @@ mod relay;
 mod resources;
 mod restriction;
 mod save;
+pub mod smsg;
+mod spaces;
 mod stamp;
 mod systems;
 mod text;
+
+pub use onecopy_store::Class;
+pub use onecopy_store::Purged;
 
 pub use self::balloon::GuestMemory;
 pub use self::balloon::MemoryQuery;
@@ -78,10 +83,15 @@ pub use self::save::save;
 pub use self::save::save_running;
 pub use self::save::RunningOptions;
 pub use self::save::SaveOptions;
-pub use self::systems::Class;
+pub use self::spaces::check_non_shared;
+pub use self::spaces::Attachment;
+pub use self::spaces::DefinedMember;
+pub use self::spaces::Rules;
+pub use self::spaces::SpaceCopy;
+pub use self::spaces::SpaceDefinition;
+pub use self::spaces::SpaceWishes;
 pub use self::systems::FileCheck;
 pub use self::systems::Generation;
-pub use self::systems::Purged;
 pub use self::systems::Systems;
 
 /// Shorthand for results of this crate.

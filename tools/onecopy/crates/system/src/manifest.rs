@@ -9,6 +9,7 @@ use onecopy_format::saved_kernel::SEGMENT_BYTES;
 use onecopy_format::segment_space::Name;
 use onecopy_format::segment_space::SegmentType;
 use onecopy_store::Group;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 use sha2::Digest;
@@ -91,7 +92,7 @@ pub struct Manifest {
 }
 
 /// The machine that the template ran on. Guests must have the same.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Machine {
     /// Version of QEMU.
     pub qemu: String,

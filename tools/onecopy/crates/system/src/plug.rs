@@ -3,6 +3,8 @@
 //! What a guest has beside the saved machine: it is plugged before the guest goes on, and the
 //! guest finds it as soon as it does.
 
+use std::path::Path;
+
 use onecopy_machine::options::BlockFormat;
 use onecopy_machine::options::Blockdev;
 use onecopy_machine::options::MemoryBackendFile;
@@ -20,6 +22,7 @@ use crate::ipl::IplOptions;
 use crate::manifest;
 use crate::nic::MacAddress;
 use crate::nic::Nic;
+use crate::smsg;
 
 /// What Linux adds memory in, in bytes.
 const MEMORY_BLOCK_BYTES: u64 = 128 << 20;
@@ -51,8 +54,8 @@ pub enum PlugError {
     },
     /// There are too many devices for the ports.
     #[error(
-        "A guest of this system has at most {max} segment spaces, network cards, balloons and disks \
-         together"
+        "A guest of this system has at most {max} segment spaces, network cards, balloons, channels \
+         for messages and disks together"
     )]
     Ports {
         /// How many there can be.
@@ -75,6 +78,7 @@ pub(crate) struct Extra<'a> {
     segments: &'a [SegmentDevice],
     nics: &'a [Nic<'a>],
     balloon: bool,
+    smsg: bool,
     disks: &'a [Disk],
 }
 
@@ -109,7 +113,9 @@ impl<'a> Extra<'a> {
         }
         let max = saved.root_ports;
         let disks = &options.disks;
-        let devices = segments.len() + nics.len() + usize::from(balloon) + disks.len();
+        let smsg = options.smsg;
+        let single = usize::from(balloon) + usize::from(smsg);
+        let devices = segments.len() + nics.len() + single + disks.len();
         if devices as u64 > u64::from(max) {
             return Err(PlugError::Ports { max });
         }
@@ -121,12 +127,13 @@ impl<'a> Extra<'a> {
             segments,
             nics,
             balloon,
+            smsg,
             disks,
         })
     }
 
-    /// Plugs everything into a machine that is stopped.
-    pub(crate) fn plug(&self, machine: &mut Machine) -> Result<(), Error> {
+    /// Plugs everything into a machine that is stopped. Messages come by `socket`.
+    pub(crate) fn plug(&self, machine: &mut Machine, socket: &Path) -> Result<(), Error> {
         if self.memory_bytes > 0 {
             plug_memory(machine, self.memory_bytes)?;
         }
@@ -142,6 +149,10 @@ impl<'a> Extra<'a> {
         let mut port = self.segments.len() + self.nics.len();
         if self.balloon {
             plug_balloon(machine, port)?;
+            port += 1;
+        }
+        if self.smsg {
+            smsg::plug(machine, port, socket)?;
             port += 1;
         }
         for (port, disk) in (port..).zip(self.disks) {
@@ -334,8 +345,8 @@ mod tests {
                 None,
                 1,
                 9,
-                "A guest of this system has at most 8 segment spaces, network cards, balloons and disks \
-                 together",
+                "A guest of this system has at most 8 segment spaces, network cards, balloons, channels \
+                 for messages and disks together",
             ),
         ] {
             assert_eq!(extra(memory, cpus, segments), Err(expected.to_owned()));
@@ -354,11 +365,12 @@ mod tests {
             extra_of(&IplOptions {
                 segments: vec![segment(); segments],
                 balloon: true,
+                smsg: true,
                 disks: vec![disk(); disks],
                 ..IplOptions::new("LX".parse().unwrap())
             })
         };
-        for (segments, disks) in [(7, 0), (3, 4)] {
+        for (segments, disks) in [(6, 0), (3, 3)] {
             assert_eq!(with_others(segments, disks), Ok((0, 1)));
             assert_eq!(with_others(segments + 1, disks).unwrap_err(), refused);
             assert_eq!(with_others(segments, disks + 1).unwrap_err(), refused);

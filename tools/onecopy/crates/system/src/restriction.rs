@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Systems that only some guests may start from: class R.
+//! Systems that only some guests may start from, and segment spaces that only some may attach: class R.
 //!
-//! This keeps a system from being started under a wrong name. Who can read the store can do what
+//! This keeps them from being used under a wrong name. Who can read the store can do what
 //! `ipl` does; that is what permissions of files are for.
 
 use onecopy_store::Group;
@@ -15,16 +15,25 @@ use crate::manifest::Manifest;
 /// looked at would be a mistake.
 pub(crate) fn check(restricted: bool, allow: &[GuestName]) -> Result<(), &'static str> {
     match (restricted, allow.is_empty()) {
-        (true, true) => Err("it is restricted, and has no list of guests that may start"),
-        (false, false) => Err("it is not restricted, and has a list of guests that may start"),
+        (true, true) => Err("it is restricted, and has no list of guests that may use it"),
+        (false, false) => Err("it is not restricted, and has a list of guests that may use it"),
         _ => Ok(()),
     }
+}
+
+/// Returns whether a guest is on the list of what is restricted.
+pub(crate) fn is_admitted(
+    guest: Option<&GuestName>,
+    restricted: bool,
+    allow: &[GuestName],
+) -> bool {
+    !restricted || guest.is_some_and(|guest| allow.contains(guest))
 }
 
 /// Makes sure that a guest may start from a system. One that gets a name later may not: it is not
 /// known yet which.
 pub(crate) fn admit(guest: Option<&GuestName>, manifest: &Manifest) -> Result<(), Error> {
-    if !manifest.restricted || guest.is_some_and(|guest| manifest.allow.contains(guest)) {
+    if is_admitted(guest, manifest.restricted, &manifest.allow) {
         return Ok(());
     }
     Err(Error::Restricted {

@@ -42,7 +42,6 @@ use crate::manifest::SavedKernel;
 use crate::ranges;
 use crate::ranges::Range;
 use crate::stamp::Stamp;
-use crate::systems::use_up;
 use crate::systems::Generation;
 use crate::systems::Systems;
 use crate::systems::STATE;
@@ -105,11 +104,13 @@ pub fn save(options: &SaveOptions, systems: &Systems) -> Result<Generation> {
         Some(definition) => definition.ranges_for(&kernel.layout)?,
         None => ranges::divide(&kernel.layout, options.memory_bytes, options.kernel_bytes)?,
     };
-    let directory = systems.create(options.name)?;
+    let shelf = systems.shelf(options.name);
+    shelf.create()?;
+    let directory = shelf.directory();
     // Makes room: drafts of killed processes, and generations that nobody uses any more.
     systems.remove_unused(options.name)?;
 
-    let draft = Scratch::create(&directory)?;
+    let draft = Scratch::create(directory)?;
     let command_line = command_line(options, &ranges);
     let machine = run(options, &kernel, &ranges, &command_line, draft.path())?;
     let files = seal(&ranges, draft.path(), content::PUBLIC, &options.interrupt)?;
@@ -285,7 +286,7 @@ fn publish(
     announce(&manifest)?;
     publisher.publish_directory(draft, manifest.generation)?;
     if let Some(skeleton) = skeleton {
-        use_up(&directory, skeleton)?;
+        systems.use_up(skeleton)?;
     }
     // As soon as we do not have the lock, another save may replace and remove it.
     systems.generation(manifest.name, manifest.generation)

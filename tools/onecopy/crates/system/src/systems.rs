@@ -3,66 +3,28 @@
 //! The saved systems in a store.
 
 mod generation;
-mod removal;
 mod skeleton;
+#[cfg(test)]
+mod tests;
 
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
-use std::thread;
-use std::time::Duration;
-use std::time::Instant;
 
-use onecopy_directory::Directory;
 use onecopy_format::segment_space::Name;
 use onecopy_store::names_in;
+use onecopy_store::Class;
 use onecopy_store::Form;
-use onecopy_store::CURRENT;
+use onecopy_store::Purged;
+use onecopy_store::Shelf;
 
 pub use self::generation::FileCheck;
 pub use self::generation::Generation;
-pub use self::removal::Purged;
-pub(crate) use self::skeleton::use_up;
 use crate::error::Error;
 use crate::Result;
 
-/// Name of the directory of all saved systems, in the store.
-const SYSTEMS: &str = "systems";
-
 /// Name of the file with the state of the devices.
 pub(crate) const STATE: &str = "state";
-
-/// How long generations may come and go while we take one.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How often it is tried.
-const RETRY: Duration = Duration::from_millis(1);
-
-/// What a skeleton or a generation is to those who want to use it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// It was defined and not saved yet.
-    Skeleton,
-    /// New guests get it.
-    Available,
-    /// New guests get it if they are on its list.
-    Restricted,
-    /// It stays only for the guests that have it.
-    PendingPurge,
-}
-
-impl Class {
-    /// Returns the letter that z/VM uses.
-    pub const fn letter(self) -> char {
-        match self {
-            Self::Skeleton => 'S',
-            Self::Available => 'A',
-            Self::Restricted => 'R',
-            Self::PendingPurge => 'P',
-        }
-    }
-}
 
 /// The saved systems in a store.
 #[derive(Debug, Clone)]
@@ -87,28 +49,7 @@ impl Systems {
     ///
     /// When a directory cannot be read. A store that does not exist is empty.
     pub fn names(&self) -> Result<Vec<Name>> {
-        let directory = self.root.join(SYSTEMS);
-        let entries = match fs::read_dir(&directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(Error::io("read", &directory)(error)),
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(Error::io("read", &directory))?.file_name();
-            let Some(name) = entry.to_str().and_then(|text| {
-                let name = text.parse::<Name>().ok()?;
-                // A name is upper-cased on input, but a directory is written in capitals only.
-                (name.as_str() == text).then_some(name)
-            }) else {
-                continue;
-            };
-            if self.is_defined(name) || !self.generations(name)?.is_empty() {
-                names.push(name);
-            }
-        }
-        names.sort_unstable();
-        Ok(names)
+        Ok(Shelf::names(&self.root, Form::System)?)
     }
 
     /// Returns the numbers of the generations of a name, in ascending order.
@@ -117,11 +58,7 @@ impl Systems {
     ///
     /// When the directory cannot be read.
     pub fn generations(&self, name: Name) -> Result<Vec<u64>> {
-        let directory = self.directory(name);
-        if !directory.exists() {
-            return Ok(Vec::new());
-        }
-        Ok(Form::System.generations(&directory)?)
+        Ok(self.shelf(name).generations()?)
     }
 
     /// Returns the number of the generation that new guests get, if there is one.
@@ -130,12 +67,7 @@ impl Systems {
     ///
     /// When the directory cannot be read.
     pub fn current(&self, name: Name) -> Result<Option<u64>> {
-        let link = self.directory(name).join(CURRENT);
-        match fs::read_link(&link) {
-            Ok(target) => Ok(Form::System.generation_of(&target)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io("read", &link)(error)),
-        }
+        Ok(self.shelf(name).current()?)
     }
 
     /// Reads a generation.
@@ -144,31 +76,14 @@ impl Systems {
     ///
     /// When it does not exist or its manifest is damaged.
     pub fn generation(&self, name: Name, generation: u64) -> Result<Generation> {
-        let path = self.generation_directory(name, generation);
-        let found = match self.look(name)? {
+        let shelf = self.shelf(name);
+        let path = shelf.path(generation);
+        let found = match shelf.look()? {
             Some(directory) => directory.child(&Form::System.file_name(generation))?,
             None => None,
         };
         let missing = || Error::io("open", &path)(io::ErrorKind::NotFound.into());
         Generation::open(found.ok_or_else(missing)?)
-    }
-
-    /// Opens the directory of a name, to which no link below the store leads.
-    pub(crate) fn look(&self, name: Name) -> Result<Option<Directory>> {
-        let Some(root) = Directory::open(&self.root)? else {
-            return Ok(None);
-        };
-        let Some(systems) = root.child(SYSTEMS)? else {
-            return Ok(None);
-        };
-        Ok(systems.child(name.as_str())?)
-    }
-
-    /// Creates the directory of a name if need be, and returns its path.
-    pub(crate) fn create(&self, name: Name) -> Result<PathBuf> {
-        let systems = Directory::create(&self.root)?.create_child(SYSTEMS)?;
-        systems.create_child(name.as_str())?;
-        Ok(self.directory(name))
     }
 
     /// Takes the current generation into use: it stays for as long as the value lives.
@@ -177,24 +92,54 @@ impl Systems {
     ///
     /// When there is none (the error lists those that exist) or its manifest is damaged.
     pub fn acquire(&self, name: Name) -> Result<Generation> {
-        let start = Instant::now();
-        while let Some(number) = self.current(name)? {
-            match self.generation(name, number) {
-                Ok(mut generation) => {
-                    if generation.lock()? {
-                        return Ok(generation);
-                    }
-                }
-                Err(error) if self.current(name)? == Some(number) => return Err(error),
-                // Between the two looks it was replaced and removed.
-                Err(_) => {}
-            }
-            if start.elapsed() >= ACQUIRE_TIMEOUT {
-                break;
-            }
-            thread::sleep(RETRY);
+        let taken = self.shelf(name).take(|number| {
+            let generation = self.generation(name, number)?;
+            Ok::<_, Error>(generation.hold()?.then_some(generation))
+        })?;
+        taken.map_or_else(|| Err(self.not_found(name)?), Ok)
+    }
+
+    /// Purges a saved system: no new guest gets it, its skeleton is removed, and so are its
+    /// generations as soon as nobody uses them.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such saved system, or a file cannot be removed.
+    pub fn purge(&self, name: Name) -> Result<Purged> {
+        match self.shelf(name).purge()? {
+            Some(purged) => Ok(purged),
+            None => Err(self.not_found(name)?),
         }
-        Err(self.not_found(name)?)
+    }
+
+    /// Removes the generations of a name that new guests do not get and nobody uses, and what
+    /// killed processes have left.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be removed.
+    pub fn remove_unused(&self, name: Name) -> Result<Purged> {
+        Ok(self.shelf(name).remove_unused()?)
+    }
+
+    /// Returns the generations that [`Self::remove_unused`] would remove. Nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be read or locked.
+    pub fn unused(&self, name: Name) -> Result<Vec<u64>> {
+        Ok(self.shelf(name).unused()?)
+    }
+
+    /// Returns the class of a generation.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be read.
+    pub fn class(&self, generation: &Generation) -> Result<Class> {
+        let manifest = generation.manifest();
+        let is_current = self.current(manifest.name)? == Some(manifest.generation);
+        Ok(Class::of(is_current, manifest.restricted))
     }
 
     /// Returns the error for a name of which there is no current generation.
@@ -205,16 +150,16 @@ impl Systems {
         Ok(Error::NotFound {
             name,
             root: self.root.clone(),
-            existing: names_in(&self.root.join(SYSTEMS))?,
+            existing: names_in(&Form::System.parent(&self.root))?,
         })
     }
 
     pub(crate) fn directory(&self, name: Name) -> PathBuf {
-        self.root.join(SYSTEMS).join(name.as_str())
+        self.shelf(name).directory().to_owned()
     }
 
-    fn generation_directory(&self, name: Name, generation: u64) -> PathBuf {
-        let name_of = Form::System.file_name(generation);
-        self.directory(name).join(name_of)
+    /// Returns what there is of a name: generations and a skeleton.
+    pub(crate) fn shelf(&self, name: Name) -> Shelf {
+        Shelf::new(&self.root, Form::System, name)
     }
 }

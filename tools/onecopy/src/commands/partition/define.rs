@@ -77,7 +77,6 @@ pub(super) fn run(args: &DefineArgs, places: &Places) -> anyhow::Result<Changed>
         asked_now: false,
         restarted: None,
         partition: examine::briefly(&defined, places)?,
-        json: args.json,
     })
 }
 
@@ -121,6 +120,7 @@ fn of_arguments(args: &DefineArgs, kernel: Name, systems: &Systems) -> anyhow::R
         parm: given.parm.clone(),
         small_pages: given.small_pages,
         balloon: given.balloon,
+        smsg: given.smsg,
         overcommit: args.overcommit,
         disks,
         other,

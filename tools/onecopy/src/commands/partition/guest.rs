@@ -115,25 +115,34 @@ fn options(
     // Both have been checked when the resources were read.
     let wanted: Vec<Wanted> = parse_all(&resources.segments)?;
     let nics: Vec<NicOptions> = parse_all(&resources.nics)?;
+    let guest = guest.unwrap_or(name.as_guest());
     let group = resources.group.as_deref().map(str::parse).transpose()?;
     let group = group_of(group.as_ref(), &wanted, kernel, places)?;
-    let (parm, segments) = attached(resources.parm.as_deref(), &wanted, group.as_ref(), places)?;
+    let given = attached(
+        resources.parm.as_deref(),
+        &wanted,
+        Some(guest),
+        group.as_ref(),
+        places,
+    )?;
     let others = resources.other.clone().into_iter();
     let partition = (PARTITION_KEY.to_owned(), name.to_string());
     Ok(IplOptions {
-        guest: Some(guest.unwrap_or(name.as_guest()).clone()),
+        guest: Some(guest.clone()),
         partition: Some(name.as_guest().clone()),
         group,
         memory_bytes: Some(resources.memory_bytes()),
         cpus: resources.cpus.get(),
-        segments,
+        segments: given.segments,
+        spaces: given.spaces,
         nics,
         balloon: resources.balloon,
+        smsg: resources.smsg,
         disks: disks(resources)?,
         resources: ResourceOptions {
             hostname: resources.hostname.clone(),
             machine_id: resources.machine_id.clone(),
-            parm,
+            parm: given.parm,
             others: others.chain([partition]).collect(),
         },
         ..IplOptions::new(kernel)

@@ -111,7 +111,6 @@ fn take_effect(
         asked_now: args.now,
         restarted: restarted.map(|started| started.guest),
         partition: examine::briefly(&upgrade.after, places)?,
-        json: args.json,
     })
 }
 

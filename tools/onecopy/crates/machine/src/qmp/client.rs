@@ -4,8 +4,11 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::io::IoSlice;
 use std::io::Read;
 use std::io::Write;
+use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread;
@@ -14,8 +17,12 @@ use std::time::Instant;
 
 use rustix::io::Errno;
 use rustix::net::connect;
+use rustix::net::sendmsg;
 use rustix::net::socket_with;
 use rustix::net::AddressFamily;
+use rustix::net::SendAncillaryBuffer;
+use rustix::net::SendAncillaryMessage;
+use rustix::net::SendFlags;
 use rustix::net::SocketAddrUnix;
 use rustix::net::SocketFlags;
 use rustix::net::SocketType;
@@ -73,6 +80,15 @@ impl Client {
         Self::greet(dial(path, deadline)?, deadline)
     }
 
+    /// Connects to another socket of QEMU within `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// When nobody listens there, or QEMU accepts nobody in time.
+    pub fn dial(path: &Path, timeout: Duration) -> Result<UnixStream, QmpError> {
+        dial(path, Deadline::after(timeout))
+    }
+
     /// Greets QEMU on a fresh connection.
     ///
     /// # Errors
@@ -110,12 +126,32 @@ impl Client {
         self.execute_until(command, Deadline::after(timeout))
     }
 
+    /// As [`Self::execute`], for a command that takes an open file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::execute`].
+    pub fn execute_with<C: Command>(
+        &mut self,
+        command: &C,
+        file: BorrowedFd<'_>,
+        timeout: Duration,
+    ) -> Result<C::Ok, QmpError> {
+        let deadline = Deadline::after(timeout);
+        let id = self.send(command, Some(file), deadline)?;
+        self.answer::<C>(id, deadline)
+    }
+
     fn execute_until<C: Command>(
         &mut self,
         command: &C,
         deadline: Deadline,
     ) -> Result<C::Ok, QmpError> {
-        let id = self.send(command, deadline)?;
+        let id = self.send(command, None, deadline)?;
+        self.answer::<C>(id, deadline)
+    }
+
+    fn answer<C: Command>(&mut self, id: u64, deadline: Deadline) -> Result<C::Ok, QmpError> {
         loop {
             match self.receive(C::NAME, deadline)? {
                 Message::Done {
@@ -185,7 +221,12 @@ impl Client {
         }
     }
 
-    fn send<C: Command>(&mut self, command: &C, deadline: Deadline) -> Result<u64, QmpError> {
+    fn send<C: Command>(
+        &mut self,
+        command: &C,
+        file: Option<BorrowedFd<'_>>,
+        deadline: Deadline,
+    ) -> Result<u64, QmpError> {
         self.last_id += 1;
         let request = Request {
             execute: C::NAME,
@@ -201,8 +242,11 @@ impl Client {
         self.stream
             .set_write_timeout(Some(left))
             .map_err(QmpError::Io)?;
-        self.stream
-            .write_all(&line)
+        let sent = match file {
+            Some(file) => send_with(&self.stream, &line, file),
+            None => Ok(0),
+        };
+        sent.and_then(|sent| self.stream.write_all(line.get(sent..).unwrap_or_default()))
             .map_err(|error| failure(error, C::NAME, deadline))?;
         Ok(self.last_id)
     }
@@ -236,6 +280,17 @@ impl Client {
             }
         }
     }
+}
+
+/// Sends the beginning of a line together with an open file, and returns how much that was.
+fn send_with(stream: &UnixStream, line: &[u8], file: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let files = [file];
+    // There is room for one.
+    control.push(SendAncillaryMessage::ScmRights(&files));
+    let line = [IoSlice::new(line)];
+    Ok(sendmsg(stream, &line, &mut control, SendFlags::NOSIGNAL)?)
 }
 
 /// Connects to a socket. A QEMU that hangs accepts nobody: once its short queue is full, an ordinary

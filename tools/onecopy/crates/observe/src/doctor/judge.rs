@@ -4,6 +4,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Directory;
@@ -27,7 +28,7 @@ const LOW_BYTES: u64 = 1 << 30;
 const OPEN_FILES: u64 = 1024;
 
 /// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// As it should be.
@@ -39,7 +40,7 @@ pub enum Severity {
 }
 
 /// One thing that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Finding {
     /// A word for programs that read this, always the same.
     pub id: &'static str,

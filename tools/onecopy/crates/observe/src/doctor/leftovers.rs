@@ -11,9 +11,12 @@ use onecopy_format::segment_space::Name;
 use onecopy_store::leftovers;
 use onecopy_store::Form;
 use onecopy_store::Publisher;
+use onecopy_store::Shelf;
 use onecopy_store::Store;
 use onecopy_system::guests::Stale;
+use onecopy_system::GuestName;
 use onecopy_system::Guests;
+use onecopy_system::Running;
 use onecopy_system::Systems;
 
 use crate::guest::chain;
@@ -32,11 +35,15 @@ pub enum Leftover {
         /// What is left.
         paths: Vec<PathBuf>,
     },
-    /// Generations of a saved system that new guests do not get, and whose last guest has ended
+    /// A guest that somebody has paused to copy its memory who was killed before it could go on.
+    Paused(GuestName),
+    /// Generations of a saved system or a segment space that new guests do not get, and whose last guest has ended
     /// without removing them.
     Generations {
-        /// The saved system.
+        /// The saved system or the segment space.
         name: Name,
+        /// Which of both it is.
+        form: Form,
         /// The generations.
         generations: Vec<u64>,
     },
@@ -51,6 +58,9 @@ impl Leftover {
             Ok(stale) => found.extend(stale.into_iter().map(Self::Guest)),
             Err(error) => failed.push(chain(&error)),
         }
+        let paused = guests.list().unwrap_or_default().into_iter();
+        let paused = paused.filter(|record| Running::listed(guests, record).is_left_paused());
+        found.extend(paused.map(|record| Self::Paused(record.guest)));
         for (parent, form) in [("segments", Form::Segment), ("systems", Form::System)] {
             for directory in directories(&store.root().join(parent)) {
                 match leftovers(&directory, form) {
@@ -64,10 +74,19 @@ impl Leftover {
                 }
             }
         }
-        for name in systems.names().unwrap_or_default() {
-            match systems.unused(name) {
+        let systems = systems.names().unwrap_or_default().into_iter();
+        let spaces = store.all_names().unwrap_or_default().into_iter();
+        let names = systems
+            .map(|name| (name, Form::System))
+            .chain(spaces.map(|name| (name, Form::Segment)));
+        for (name, form) in names {
+            match shelf(store, name, form).unused() {
                 Ok(generations) if generations.is_empty() => {}
-                Ok(generations) => found.push(Self::Generations { name, generations }),
+                Ok(generations) => found.push(Self::Generations {
+                    name,
+                    form,
+                    generations,
+                }),
                 Err(error) => failed.push(chain(&error)),
             }
         }
@@ -79,11 +98,15 @@ impl Leftover {
     /// # Errors
     ///
     /// With the reason in words, when it cannot be removed.
-    pub fn clean(&self, systems: &Systems, guests: &Guests) -> Result<(), String> {
+    pub fn clean(&self, store: &Store, guests: &Guests) -> Result<(), String> {
         match self {
             Self::Guest(stale) => {
                 let removed = guests.remove_stale(stale);
                 removed.map(|_| ()).map_err(|error| chain(&error))
+            }
+            Self::Paused(guest) => {
+                let resumed = Running::find(guests, guest).and_then(|running| running.resume());
+                resumed.map_err(|error| chain(&error))
             }
             Self::Save {
                 directory, form, ..
@@ -92,8 +115,8 @@ impl Leftover {
                 let right = Publisher::lock(directory, *form);
                 right.map(|_| ()).map_err(|error| chain(&error))
             }
-            Self::Generations { name, .. } => {
-                let removed = systems.remove_unused(*name);
+            Self::Generations { name, form, .. } => {
+                let removed = shelf(store, *name, *form).remove_unused();
                 removed.map(|_| ()).map_err(|error| chain(&error))
             }
         }
@@ -103,6 +126,7 @@ impl Leftover {
     pub fn id(&self) -> &'static str {
         match self {
             Self::Guest(_) => "stale-guest",
+            Self::Paused(_) => "paused-guest",
             Self::Save { .. } => "killed-save",
             Self::Generations { .. } => "unused-generations",
         }
@@ -124,6 +148,12 @@ impl fmt::Display for Leftover {
                 }
                 Ok(())
             }
+            Self::Paused(guest) => {
+                write!(
+                    f,
+                    "Guest {guest} was paused to be copied, and who did it was killed"
+                )
+            }
             Self::Save { paths, .. } => {
                 write!(f, "A save was killed and has left")?;
                 let mut separator = " ";
@@ -133,7 +163,9 @@ impl fmt::Display for Leftover {
                 }
                 Ok(())
             }
-            Self::Generations { name, generations } => {
+            Self::Generations {
+                name, generations, ..
+            } => {
                 let numbers: Vec<_> = generations.iter().map(u64::to_string).collect();
                 let plural = if numbers.len() == 1 { "" } else { "s" };
                 let numbers = numbers.join(", ");
@@ -143,6 +175,14 @@ impl fmt::Display for Leftover {
                 )
             }
         }
+    }
+}
+
+/// Returns what there is of a name.
+fn shelf(store: &Store, name: Name, form: Form) -> Shelf {
+    match form {
+        Form::Segment => store.shelf(name),
+        Form::System => Shelf::new(store.root(), form, name),
     }
 }
 

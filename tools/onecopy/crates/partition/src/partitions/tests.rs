@@ -10,8 +10,8 @@ use super::files::DIRECTORY;
 use super::files::INVENTORY;
 use super::files::TABLE;
 use super::*;
-use crate::error::Kind;
 use crate::resources::tests::resources;
+use crate::Kind;
 
 const PARTITIONS: usize = 8;
 

@@ -3,6 +3,7 @@
 //! The file of a definition. People edit it, so it has no seal, and complaints name the place.
 
 use onecopy_format::segment_space::Name;
+use serde::de::DeserializeOwned;
 use serde::Deserialize;
 
 use super::Definition;
@@ -27,11 +28,19 @@ pub enum DefinitionError {
         /// The version that was found.
         found: u32,
     },
-    /// It is that of another system.
+    /// It is that of another name.
     #[error("it defines {found}")]
     Name {
-        /// The system that it defines.
+        /// The name that it defines.
         found: Name,
+    },
+    /// A member is not one that there can be.
+    #[error("member {name}: {reason}")]
+    Member {
+        /// The member.
+        name: Name,
+        /// What is wrong with it.
+        reason: &'static str,
     },
     /// The values do not fit together.
     #[error("{0}")]
@@ -49,13 +58,7 @@ impl Definition {
 
     /// Reads the text that is to define a system, and checks it.
     pub(crate) fn parse(text: &str, name: Name) -> Result<Self, DefinitionError> {
-        let form = |error| located(&error, text);
-        let version: Version = toml::from_str(text).map_err(form)?;
-        if version.format != FORMAT {
-            let found = version.format;
-            return Err(DefinitionError::Format { found });
-        }
-        let definition: Self = toml::from_str(text).map_err(form)?;
+        let definition: Self = parse(text)?;
         if definition.name != name {
             let found = definition.name;
             return Err(DefinitionError::Name { found });
@@ -63,6 +66,17 @@ impl Definition {
         definition.check()?;
         Ok(definition)
     }
+}
+
+/// Reads a text of our version.
+pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, DefinitionError> {
+    let form = |error| located(&error, text);
+    let version: Version = toml::from_str(text).map_err(form)?;
+    if version.format != FORMAT {
+        let found = version.format;
+        return Err(DefinitionError::Format { found });
+    }
+    toml::from_str(text).map_err(form)
 }
 
 /// What every version of the format has.

@@ -17,6 +17,7 @@ use tempfile::NamedTempFile;
 use super::GuestName;
 use crate::nic::MacAddress;
 use crate::process::Process;
+use crate::spaces::Attachment;
 use crate::text;
 
 /// Name of the file.
@@ -58,6 +59,9 @@ pub struct Record {
     pub keeper: Process,
     /// Its QEMU, as soon as that runs.
     pub qemu: Option<Process>,
+    /// The segment spaces that it has, in the order in which it got them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
 }
 
 impl Record {
@@ -82,17 +86,32 @@ impl Record {
             ready: false,
             keeper,
             qemu: None,
+            attachments: Vec::new(),
         }
     }
 
+    /// Returns how the guest has a generation of a segment space in a store, if it has it.
+    pub fn uses(&self, space: Name, generation: u64, store: &Path) -> Option<&Attachment> {
+        let is_it = |attachment: &&Attachment| {
+            (attachment.space, attachment.generation) == (space, generation)
+        };
+        let here = (self.store == store).then_some(&self.attachments)?;
+        here.iter().find(is_it)
+    }
+
     /// Reads the record in the directory of a guest; [`None`] if there is none.
-    pub(super) fn read(directory: &Directory) -> Option<Self> {
+    pub(crate) fn read(directory: &Directory) -> Option<Self> {
         let text = directory.read(FILE).ok()??;
         toml::from_str(&text).ok()
     }
 
+    /// As [`Self::read`], with the path of the directory.
+    pub(crate) fn read_at(path: &Path) -> Option<Self> {
+        Self::read(&Directory::open(path).ok()??)
+    }
+
     /// Writes the record.
-    pub(super) fn write(&self, directory: &Path) -> io::Result<()> {
+    pub(crate) fn write(&self, directory: &Path) -> io::Result<()> {
         let text = toml::to_string(self).map_err(io::Error::other)?;
         // Others may read at any time, so the file appears complete or not at all.
         let mut file = NamedTempFile::new_in(directory)?;

@@ -105,10 +105,12 @@ pub fn save_running(
     if let Some(skeleton) = &skeleton {
         skeleton.check_guest(&record.guest, source.manifest())?;
     }
-    let directory = systems.create(options.name)?;
+    let shelf = systems.shelf(options.name);
+    shelf.create()?;
+    let directory = shelf.directory();
     systems.remove_unused(options.name)?;
 
-    let draft = Scratch::create(&directory)?;
+    let draft = Scratch::create(directory)?;
     wait_for_save_point(options, running, source.manifest(), draft.path())?;
     let stopped = Stopped::new(running)?;
     let files = save_stopped(options, running, &source, draft.path())?;
@@ -239,7 +241,6 @@ fn gate_state(
     draft: &Path,
 ) -> Result<Option<saved_kernel::Gate>> {
     let path = draft.join(GATE);
-    running.prepare_file(&path)?;
     running.copy_memory(manifest.kernel.gate, saved_kernel::GATE_BYTES as u64, &path)?;
     let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
     fs::remove_file(&path).map_err(Error::io("remove", &path))?;

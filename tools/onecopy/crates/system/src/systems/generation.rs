@@ -2,18 +2,13 @@
 
 //! One generation of a saved system.
 
-use std::fs;
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
 
 use onecopy_directory::Directory;
 use onecopy_machine::Interrupt;
-use rustix::fs::flock;
-use rustix::fs::FlockOperation;
-use rustix::io::Errno;
+use onecopy_store::hold;
 
 use super::STATE;
 use crate::content::digest;
@@ -148,19 +143,7 @@ impl Generation {
     }
 
     /// Takes the generation into use; `false` if it is being removed.
-    pub(super) fn lock(&mut self) -> Result<bool> {
-        let operation = FlockOperation::NonBlockingLockShared;
-        match flock(self.directory.handle(), operation) {
-            Ok(()) => Ok(is_same(self.directory.handle(), &self.path)),
-            Err(Errno::WOULDBLOCK) => Ok(false),
-            Err(error) => Err(Error::io("lock", &self.path)(error.into())),
-        }
+    pub(super) fn hold(&self) -> Result<bool> {
+        Ok(hold(self.directory.handle(), &self.path)?)
     }
-}
-
-/// Returns whether a path still leads to a directory.
-fn is_same(directory: &File, path: &Path) -> bool {
-    let inode = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-    let here = directory.metadata().map(inode).ok();
-    here.is_some() && here == fs::metadata(path).map(inode).ok()
 }

@@ -1,34 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Skeletons: systems that were defined and not saved yet, class S.
-//!
-//! A skeleton is a file beside the generations of its name. It comes, goes and is taken under the
-//! lock of the name, so a save never sees one that another save is using up.
 
-use std::fs;
-use std::fs::File;
-use std::fs::Permissions;
-use std::io;
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
 use onecopy_format::segment_space::Name;
-use onecopy_store::Form;
-use onecopy_store::Publisher;
 
 use super::Systems;
 use crate::definition::Definition;
 use crate::definition::DefinitionError;
 use crate::error::Error;
 use crate::Result;
-
-/// Name of the file.
-const FILE: &str = "definition.toml";
-
-/// What files begin with that a killed process may leave; see [`onecopy_store::Scratch`].
-const DRAFT: &str = ".draft-";
 
 impl Systems {
     /// Makes a definition the skeleton of its name, in place of one that there is, and returns its
@@ -38,14 +21,11 @@ impl Systems {
     ///
     /// When it cannot be written; the skeleton is then as it was.
     pub fn define(&self, definition: &Definition) -> Result<PathBuf> {
-        let path = self.skeleton(definition.name);
+        let shelf = self.shelf(definition.name);
         let text = definition
             .to_text()
-            .map_err(|source| damaged(&path, source))?;
-        let directory = self.create(definition.name)?;
-        let _right = Publisher::lock(&directory, Form::System)?;
-        replace(&directory, &path, &text).map_err(Error::io("write", &path))?;
-        Ok(path)
+            .map_err(|source| damaged(&shelf.skeleton(), source))?;
+        Ok(shelf.define(&text)?)
     }
 
     /// Reads the skeleton of a name, if there is one.
@@ -54,14 +34,13 @@ impl Systems {
     ///
     /// When it cannot be read, or is not understood.
     pub fn definition(&self, name: Name) -> Result<Option<Definition>> {
-        let path = self.skeleton(name);
-        let text = match self.look(name)? {
-            Some(directory) => directory.read(FILE)?,
-            None => None,
+        let Some(text) = self.shelf(name).definition()? else {
+            return Ok(None);
         };
-        let parse = |text: String| Definition::parse(&text, name);
-        let definition = text.map(parse).transpose();
-        definition.map_err(|source| damaged(&path, source))
+        let definition = Definition::parse(&text, name);
+        definition
+            .map(Some)
+            .map_err(|source| damaged(&self.skeleton(name), source))
     }
 
     /// Reads the skeleton of a name to save it. It stays until that is done; a save that is running
@@ -71,57 +50,33 @@ impl Systems {
     ///
     /// When it cannot be read, or is not understood.
     pub fn take_definition(&self, name: Name) -> Result<Option<Definition>> {
-        let directory = self.directory(name);
-        if !directory.exists() {
+        let shelf = self.shelf(name);
+        if !shelf.directory().exists() {
             return Ok(None);
         }
-        let _right = Publisher::lock(&directory, Form::System)?;
+        let _right = shelf.lock()?;
         self.definition(name)
     }
 
     /// Returns whether there is a skeleton of a name, perhaps a damaged one.
     pub fn is_defined(&self, name: Name) -> bool {
-        self.skeleton(name).exists()
+        self.shelf(name).is_defined()
     }
 
     /// Returns the path of the skeleton of a name.
     pub fn skeleton(&self, name: Name) -> PathBuf {
-        self.directory(name).join(FILE)
+        self.shelf(name).skeleton()
     }
-}
 
-/// Removes the skeleton that was saved, unless there is another one by now. The caller has the lock
-/// of the name. If we are killed before, the next save has the same skeleton again.
-pub(crate) fn use_up(directory: &Path, saved: &Definition) -> Result<()> {
-    let path = directory.join(FILE);
-    let text = fs::read_to_string(&path).unwrap_or_default();
-    let found = Definition::parse(&text, saved.name);
-    if found.is_ok_and(|found| found == *saved) {
-        remove(directory).map_err(Error::io("remove", &path))?;
+    /// Removes the skeleton that was saved, unless there is another one by now. The caller has the lock
+    /// of the name.
+    pub(crate) fn use_up(&self, saved: &Definition) -> Result<()> {
+        let is_saved = |text: &str| {
+            let found = Definition::parse(text, saved.name);
+            found.is_ok_and(|found| found == *saved)
+        };
+        Ok(self.shelf(saved.name).use_up(is_saved)?)
     }
-    Ok(())
-}
-
-/// Removes a skeleton, and says whether there was one. The caller has the lock of the name.
-pub(super) fn remove(directory: &Path) -> io::Result<bool> {
-    match fs::remove_file(directory.join(FILE)) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(error),
-    }
-    File::open(directory)?.sync_all()?;
-    Ok(true)
-}
-
-fn replace(directory: &Path, path: &Path, text: &str) -> io::Result<()> {
-    let mut file = tempfile::Builder::new()
-        .prefix(DRAFT)
-        .permissions(Permissions::from_mode(0o644))
-        .tempfile_in(directory)?;
-    file.as_file_mut().write_all(text.as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    File::open(directory)?.sync_all()
 }
 
 fn damaged(path: &Path, source: DefinitionError) -> Error {
@@ -133,6 +88,9 @@ fn damaged(path: &Path, source: DefinitionError) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::definition::tests::definition;
 
@@ -171,20 +129,19 @@ mod tests {
     fn only_the_skeleton_that_was_saved_is_used_up() {
         let (_directory, systems) = store();
         let saved = definition();
-        let directory = systems.directory(saved.name);
         systems.define(&saved).unwrap();
-        use_up(&directory, &saved).unwrap();
+        systems.use_up(&saved).unwrap();
         assert!(!systems.is_defined(saved.name));
         // Another save has used it up.
-        use_up(&directory, &saved).unwrap();
+        systems.use_up(&saved).unwrap();
 
         let mut other = definition();
         other.allow.pop();
         systems.define(&other).unwrap();
-        use_up(&directory, &saved).unwrap();
+        systems.use_up(&saved).unwrap();
         assert_eq!(systems.definition(saved.name).unwrap(), Some(other));
         fs::write(systems.skeleton(saved.name), "format = ").unwrap();
-        use_up(&directory, &saved).unwrap();
+        systems.use_up(&saved).unwrap();
         assert!(systems.is_defined(saved.name));
     }
 
@@ -209,7 +166,7 @@ mod tests {
         let (_directory, systems) = store();
         let name = definition().name;
         systems.define(&definition()).unwrap();
-        let half = systems.directory(name).join(format!("{DRAFT}killed"));
+        let half = systems.directory(name).join(".draft-killed");
         fs::write(&half, "format").unwrap();
         systems.define(&definition()).unwrap();
         assert!(!half.exists());

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Commands about processors that can be plugged.
+//! Commands about what can be plugged: processors, and what is taken back when a plug fails.
 
+use serde::de::IgnoredAny;
 use serde::Deserialize;
 use serde::Serialize;
 use serde_json::Map;
@@ -30,3 +31,37 @@ pub struct HotpluggableCpu {
     #[serde(rename = "qom-path")]
     pub qom_path: Option<String>,
 }
+
+/// Removes a back end object that nothing uses.
+#[derive(Debug, Clone, Serialize)]
+pub struct ObjectDel {
+    /// Object id.
+    pub id: String,
+}
+command!(ObjectDel, "object-del", IgnoredAny);
+
+/// Gives QEMU an open file, which it keeps for as long as it has a monitor; sent together with the
+/// file, see [`crate::qmp::Client::execute_with`].
+#[derive(Debug, Clone, Serialize)]
+pub struct AddFd {
+    /// A word by which it is known.
+    pub opaque: String,
+}
+command!(AddFd, "add-fd", AddedFd);
+
+/// Answer of [`AddFd`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct AddedFd {
+    /// The set that the file is in.
+    #[serde(rename = "fdset-id")]
+    pub fdset_id: i64,
+}
+
+/// Lets QEMU close the files of a set.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct RemoveFd {
+    /// The set.
+    #[serde(rename = "fdset-id")]
+    pub fdset_id: i64,
+}
+command!(RemoveFd, "remove-fd", IgnoredAny);

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a name stands for in a store: its generations and its skeleton.
+//!
+//! Segment spaces and saved systems have this in common. A generation is in use while somebody has it
+//! locked, which ends with the process that has; it stays until then.
+
+mod hold;
+mod removal;
+mod skeleton;
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use onecopy_directory::Directory;
+use onecopy_format::segment_space::Name;
+
+pub use self::hold::hold;
+pub use self::hold::holders;
+pub use self::removal::Purged;
+pub(crate) use self::skeleton::replace;
+use crate::error::Error;
+use crate::publish::Form;
+use crate::publish::Publisher;
+use crate::publish::CURRENT;
+use crate::store::name_of;
+use crate::Result;
+
+/// How long generations may come and go while we take one.
+const TAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often it is tried.
+const RETRY: Duration = Duration::from_millis(1);
+
+/// What a skeleton or a generation is to those who want to use it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// It was defined and not saved yet.
+    Skeleton,
+    /// New guests get it.
+    Available,
+    /// New guests get it if they are on its list.
+    Restricted,
+    /// It stays only for the guests that have it.
+    PendingPurge,
+}
+
+impl Class {
+    /// Returns the class of a generation.
+    pub const fn of(is_current: bool, is_restricted: bool) -> Self {
+        match (is_current, is_restricted) {
+            (true, false) => Self::Available,
+            (true, true) => Self::Restricted,
+            (false, _) => Self::PendingPurge,
+        }
+    }
+
+    /// Returns the letter that z/VM uses.
+    pub const fn letter(self) -> char {
+        match self {
+            Self::Skeleton => 'S',
+            Self::Available => 'A',
+            Self::Restricted => 'R',
+            Self::PendingPurge => 'P',
+        }
+    }
+}
+
+/// The generations of a name, and its skeleton.
+#[derive(Debug, Clone)]
+pub struct Shelf {
+    root: PathBuf,
+    name: Name,
+    directory: PathBuf,
+    form: Form,
+}
+
+impl Shelf {
+    /// Uses the directory of a name in the store at `root`, which may not exist yet.
+    pub fn new(root: &Path, form: Form, name: Name) -> Self {
+        Self {
+            root: root.to_owned(),
+            name,
+            directory: form.parent(root).join(name.as_str()),
+            form,
+        }
+    }
+
+    /// Opens the directory, to which no link below the store leads; [`None`] if there is none.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened, or a link leads to it.
+    pub fn look(&self) -> Result<Option<Directory>> {
+        let Some(root) = Directory::open(&self.root)? else {
+            return Ok(None);
+        };
+        let Some(parent) = root.child(self.form.parent_name())? else {
+            return Ok(None);
+        };
+        Ok(parent.child(self.name.as_str())?)
+    }
+
+    /// Opens the directory as [`Self::look`] does, and creates it if need be.
+    ///
+    /// # Errors
+    ///
+    /// As there, and when it cannot be created.
+    pub fn create(&self) -> Result<Directory> {
+        let root = Directory::create(&self.root)?;
+        let parent = root.create_child(self.form.parent_name())?;
+        Ok(parent.create_child(self.name.as_str())?)
+    }
+
+    /// Returns the names in the store at `root` of which there is a skeleton or a generation,
+    /// current or not, in order.
+    ///
+    /// # Errors
+    ///
+    /// When a directory cannot be read. One that does not exist is empty.
+    pub fn names(root: &Path, form: Form) -> Result<Vec<Name>> {
+        let parent = &form.parent(root);
+        let entries = match fs::read_dir(parent) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(Error::io("read", parent)(error)),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(Error::io("read", parent))?;
+            let Some(name) = name_of(&entry.file_name()) else {
+                continue;
+            };
+            let shelf = Self::new(root, form, name);
+            if shelf.is_defined() || !shelf.generations()?.is_empty() {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Returns the directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Returns the path of a generation.
+    pub fn path(&self, generation: u64) -> PathBuf {
+        self.directory.join(self.form.file_name(generation))
+    }
+
+    /// Waits for the right to change what is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Publisher::lock`].
+    pub fn lock(&self) -> Result<Publisher> {
+        // A link could lead to a directory that has nothing to do with us.
+        self.look()?;
+        Publisher::lock(&self.directory, self.form)
+    }
+
+    /// Returns the numbers of the generations, in ascending order.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be read. One that does not exist is empty.
+    pub fn generations(&self) -> Result<Vec<u64>> {
+        if !self.directory.exists() {
+            return Ok(Vec::new());
+        }
+        self.form.generations(&self.directory)
+    }
+
+    /// Returns the number of the generation that new guests get, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be read, or the link leads to something else than a generation.
+    pub fn current(&self) -> Result<Option<u64>> {
+        let link = self.directory.join(CURRENT);
+        match fs::read_link(&link) {
+            // Anything but the name of a generation could lead out of the store.
+            Ok(target) => match self.form.generation_of(&target) {
+                Some(generation) => Ok(Some(generation)),
+                None => Err(Error::Target { link, target }),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("read", &link)(error)),
+        }
+    }
+
+    /// Takes the current generation: `open` opens and [holds](hold) it, and has nothing if it is being
+    /// removed. [`None`] if there is no current generation.
+    ///
+    /// # Errors
+    ///
+    /// Those of `open` for a generation that is still current then.
+    pub fn take<T, E: From<Error>>(
+        &self,
+        open: impl Fn(u64) -> std::result::Result<Option<T>, E>,
+    ) -> std::result::Result<Option<T>, E> {
+        let start = Instant::now();
+        while let Some(number) = self.current()? {
+            match open(number) {
+                Ok(Some(taken)) => return Ok(Some(taken)),
+                Ok(None) => {}
+                Err(error) if self.current()? == Some(number) => return Err(error),
+                // Between the two looks it was replaced and removed.
+                Err(_) => {}
+            }
+            if start.elapsed() >= TAKE_TIMEOUT {
+                break;
+            }
+            thread::sleep(RETRY);
+        }
+        Ok(None)
+    }
+}
