@@ -47,6 +47,7 @@ use self::see::QueryMemoryArgs;
 pub(crate) use self::see::ReportArgs;
 pub(crate) use self::see::TopArgs;
 pub(crate) use self::segment::AttachArgs;
+pub(crate) use self::segment::DetachArgs;
 pub(crate) use self::segment::QuerySegArgs;
 pub(crate) use self::smsg::SmsgArgs;
 pub(crate) use self::system::ConsoleArgs;
@@ -132,6 +133,7 @@ pub(crate) enum Command {
     Savesys(SavesysArgs),
     Ipl(IplArgs),
     Attach(AttachArgs),
+    Detach(DetachArgs),
     Console(ConsoleArgs),
     Logoff(LogoffArgs),
     /// Define partitions, and say which saved kernel serves which

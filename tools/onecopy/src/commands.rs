@@ -7,6 +7,7 @@ mod boot;
 mod console;
 mod defseg;
 mod defsys;
+mod detach;
 mod doctor;
 mod generate;
 mod ipl;
@@ -75,6 +76,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Ipl(args) if cli.keeper => ipl::keep(args, &places)?,
         Command::Ipl(args) => ipl::run(args, &places, cli.json)?,
         Command::Attach(args) => Outcome::Attached(attach::run(args, &places)?),
+        Command::Detach(args) => Outcome::Detached(detach::run(args, &places)?),
         Command::Console(args) => Outcome::Left(console::run(args, guests)?),
         Command::Logoff(args) => Outcome::LoggedOff(logoff::run(args, guests)?),
         Command::Partition(command) => partition::run(command, &places)?,

@@ -23,6 +23,7 @@ use crate::outcome::Changed;
 use crate::outcome::Checked;
 use crate::outcome::Defined;
 use crate::outcome::DefinedSpace;
+use crate::outcome::DetachedSegments;
 use crate::outcome::Ended;
 use crate::outcome::Examined;
 use crate::outcome::GuestList;
@@ -51,6 +52,7 @@ pub(crate) const SCHEMAS: &[Entry] = &[
     ("saveseg", of::<Saved>),
     ("defseg", of::<DefinedSpace>),
     ("attach", of::<AttachedSegments>),
+    ("detach", of::<DetachedSegments>),
     ("defsys", of::<Defined>),
     ("savesys", of::<SavedSystem>),
     ("ipl", either::<Started, Ended>),

@@ -34,6 +34,7 @@ use crate::size;
 use crate::status::Status;
 
 pub(crate) use self::attached::AttachedSegments;
+pub(crate) use self::attached::DetachedSegments;
 pub(crate) use self::boot::Ended;
 pub(crate) use self::doctor::Examined;
 pub(crate) use self::doctor::Remains;
@@ -96,6 +97,8 @@ pub(crate) enum Outcome {
     Kept,
     /// `attach`
     Attached(AttachedSegments),
+    /// `detach`
+    Detached(DetachedSegments),
     /// `query guests`
     Guests(GuestList),
     /// `query memory`
@@ -190,6 +193,7 @@ impl Outcome {
             Self::Started(started) => json::write(out, started),
             Self::DefinedSpace(defined) => json::write(out, defined),
             Self::Attached(attached) => json::write(out, attached),
+            Self::Detached(detached) => json::write(out, detached),
             Self::Guests(list) => json::write(out, list),
             Self::Memory(memory) => json::write(out, memory),
             Self::LoggedOff(ended) => json::write(out, ended),
@@ -233,6 +237,7 @@ impl Outcome {
             Self::Purged(purged) => purged.render(out),
             Self::Started(started) => started.render(out),
             Self::Attached(attached) => attached.render(out),
+            Self::Detached(detached) => detached.render(out),
             Self::Kept | Self::Simulated => Ok(()),
             Self::Managed(managed) => managed.render(err),
             Self::Checked(checked) => checked.render(out, err),

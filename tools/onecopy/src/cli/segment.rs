@@ -2,10 +2,13 @@
 
 //! The verbs about segment spaces in the store.
 
+use std::time::Duration;
+
 use clap::Args;
 use onecopy_format::segment_space::Name;
 use onecopy_system::GuestName;
 
+use super::system::parse_seconds;
 use crate::segments::Wanted;
 
 /// Show segment spaces and their members.
@@ -34,9 +37,9 @@ pub(crate) struct QuerySegArgs {
 
 /// Attach a segment to a guest that runs.
 ///
-/// Its segment space is plugged into the guest. There, the segments are attached by their names, as the
-/// output says. It stays mapped until the guest ends. A restricted segment space can be attached only to
-/// a guest on its list.
+/// Its segment space is plugged into the guest. There, the segments are attached by their names: a guest
+/// that takes messages (ipl --smsg) is told to, otherwise the output says how. It stays mapped until the
+/// guest ends. A restricted segment space can be attached only to a guest on its list.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -54,6 +57,27 @@ pub(crate) struct AttachArgs {
     /// that. Not for segment spaces that are restricted or have a member of type SC
     #[arg(long)]
     pub(crate) non_shared: bool,
+}
+
+/// Let a guest that runs let go of a segment.
+///
+/// The guest is told to detach it, so it must take messages (ipl --smsg); a segment that is mounted or
+/// open stays. The guest gets the memory back by which it manages the segment. QEMU keeps the segment
+/// space mapped until the guest ends, and until then attach gives the same generation again.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onecopy detach web USR")]
+pub(crate) struct DetachArgs {
+    /// Name of the guest
+    pub(crate) guest: GuestName,
+
+    /// A segment space with all its members, or a member
+    pub(crate) segment: Name,
+
+    /// Give up when there is no answer after this many seconds
+    #[arg(long, value_name = "SECS", default_value = "5", value_parser = parse_seconds)]
+    pub(crate) timeout: Duration,
 }
 
 /// Remove a segment space, and what was defined and not saved yet.

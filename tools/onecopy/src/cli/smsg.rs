@@ -32,7 +32,7 @@ pub(crate) struct SmsgArgs {
     pub(crate) guest: GuestName,
 
     /// The message: at most 400 characters
-    #[arg(value_name = "TEXT", allow_hyphen_values = true)]
+    #[arg(value_name = "TEXT")]
     pub(crate) text: Message,
 
     /// In whose name: 1 to 8 of A-Z 0-9 _ -; VMRMSVM by default

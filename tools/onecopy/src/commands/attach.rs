@@ -3,6 +3,9 @@
 //! `onecopy attach`, and the segments that a guest gets when it is started.
 
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
 
 use anyhow::bail;
 use anyhow::Context;
@@ -15,12 +18,22 @@ use onecopy_system::GuestName;
 use onecopy_system::Rules;
 use onecopy_system::Running;
 
+use super::smsg;
 use super::Places;
 use crate::cli::AttachArgs;
 use crate::outcome::AttachedSegments;
 use crate::segments::Attachment;
 use crate::segments::Candidate;
 use crate::segments::Wanted;
+
+/// How long a guest may take to find what was plugged, and to attach it.
+const TELL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often it is asked.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// What the guest's driver says of a segment that it does not know.
+const ENOENT: i32 = 2;
 
 /// Attaches a segment to a guest that runs.
 pub(super) fn run(args: &AttachArgs, places: &Places) -> anyhow::Result<AttachedSegments> {
@@ -38,11 +51,45 @@ pub(super) fn run(args: &AttachArgs, places: &Places) -> anyhow::Result<Attached
         }
         attached.push(running.attach(space, device, args.non_shared)?.into());
     }
+    let (told, entries) = tell(&running, attachment.entries, places);
     Ok(AttachedSegments {
         guest: args.guest.to_string(),
         attached,
-        entries: attachment.entries,
+        told,
+        entries,
     })
+}
+
+/// Tells the guest's driver to attach what it has been given, if it takes messages. Returns what it has
+/// attached, and what is left to do in the guest.
+fn tell(running: &Running, entries: Vec<String>, places: &Places) -> (Vec<String>, Vec<String>) {
+    if !running.takes_messages() {
+        return (Vec::new(), entries);
+    }
+    entries.into_iter().partition(|entry| {
+        let told = tell_entry(running, entry, places);
+        if let Err(error) = &told {
+            eprintln!(
+                "onecopy: Guest {} has not attached {entry}: {error:#}",
+                running.record().guest
+            );
+        }
+        told.is_ok()
+    })
+}
+
+fn tell_entry(running: &Running, entry: &str, places: &Places) -> anyhow::Result<()> {
+    let words = format!("ATTACH {entry}");
+    let start = Instant::now();
+    loop {
+        let left = TELL_TIMEOUT.saturating_sub(start.elapsed());
+        match smsg::tell_driver(running, &words, &places.smsg_rules, left.max(RETRY))? {
+            None => return Ok(()),
+            // The guest finds what is plugged a little later.
+            Some(refused) if refused.errno == ENOENT && !left.is_zero() => thread::sleep(RETRY),
+            Some(refused) => bail!("{refused}"),
+        }
+    }
 }
 
 /// Makes sure that a guest was started from this store: what it has is looked for there.

@@ -3,8 +3,12 @@
 //! `onecopy smsg`
 
 use std::path::Path;
+use std::time::Duration;
 
+use onecopy_system::smsg::Message;
+use onecopy_system::smsg::Refused;
 use onecopy_system::smsg::Rules;
+use onecopy_system::smsg::Sender;
 use onecopy_system::smsg::SmsgError;
 use onecopy_system::Error;
 use onecopy_system::Guests;
@@ -19,13 +23,36 @@ pub(super) fn run(args: &SmsgArgs, rules: &Path, guests: &Guests) -> anyhow::Res
     let (guest, text) = (&args.guest, &args.text);
     Rules::read(rules)?.check(&sender, guest, text, rules)?;
     let running = Running::find(guests, guest)?;
-    let refused = match running.smsg(&sender, text, args.timeout) {
-        Ok(()) => None,
+    let refused = ask(&running, &sender, text, args.timeout)?;
+    Ok(Told::new(guest, &sender, text, refused))
+}
+
+/// Tells the driver of segments something in our own name, if the rules in the file at `rules` allow it.
+/// Returns why it has refused, if it has.
+pub(super) fn tell_driver(
+    running: &Running,
+    words: &str,
+    rules: &Path,
+    timeout: Duration,
+) -> anyhow::Result<Option<Refused>> {
+    let text: Message = format!("DCSS {words}").parse()?;
+    let sender = Sender::default();
+    Rules::read(rules)?.check(&sender, &running.record().guest, &text, rules)?;
+    Ok(ask(running, &sender, &text, timeout)?)
+}
+
+fn ask(
+    running: &Running,
+    sender: &Sender,
+    text: &Message,
+    timeout: Duration,
+) -> onecopy_system::Result<Option<Refused>> {
+    match running.smsg(sender, text, timeout) {
+        Ok(()) => Ok(None),
         Err(Error::Smsg {
             source: SmsgError::Refused(refused),
             ..
-        }) => Some(refused),
-        Err(error) => return Err(error.into()),
-    };
-    Ok(Told::new(guest, &sender, text, refused))
+        }) => Ok(Some(refused)),
+        Err(error) => Err(error),
+    }
 }

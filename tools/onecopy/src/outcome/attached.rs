@@ -16,8 +16,43 @@ pub(crate) struct AttachedSegments {
     pub(crate) guest: String,
     /// What it has got.
     pub(crate) attached: Vec<AttachedSpace>,
-    /// What to write to `/sys/kernel/config/dcss/add` in the guest.
+    /// What the guest's driver was told to attach, and has.
+    pub(crate) told: Vec<String>,
+    /// What is left to be written to `/sys/kernel/config/dcss/add` in the guest.
     pub(crate) entries: Vec<String>,
+}
+
+/// What a guest has let go of.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct DetachedSegments {
+    /// Name of the guest.
+    pub(crate) guest: String,
+    /// Name of the segment space.
+    pub(crate) space: String,
+    /// Its generation.
+    pub(crate) generation: u64,
+    /// The members that the guest had attached.
+    pub(crate) members: Vec<String>,
+    /// Whether the guest has let go of the whole segment space.
+    pub(crate) released: bool,
+}
+
+impl DetachedSegments {
+    pub(super) fn render(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Self {
+            space, generation, ..
+        } = self;
+        let what = if self.released {
+            String::new()
+        } else {
+            format!(" {},", self.members.join(" "))
+        };
+        writeln!(
+            out,
+            "{space} generation {generation}:{what} detached from {}; mapped until it ends",
+            self.guest
+        )
+    }
 }
 
 /// A segment space that was attached.
@@ -64,6 +99,9 @@ impl AttachedSegments {
                 self.guest
             )?;
         }
+        for entry in &self.told {
+            writeln!(out, "In the guest: /dev/dcss/{}", device(entry))?;
+        }
         for entry in &self.entries {
             writeln!(
                 out,
@@ -72,4 +110,9 @@ impl AttachedSegments {
         }
         Ok(())
     }
+}
+
+/// Returns the name of the device of an entry: contiguous members have that of the first.
+fn device(entry: &str) -> &str {
+    entry.split(':').next().unwrap_or(entry)
 }

@@ -29,7 +29,9 @@ const LINES: [&str; 2] = ["vmrm run", "vmrm simulate"];
 const NOBODY: u32 = 65534;
 
 /// Verbs that say something only when there are guests.
-const WITH_GUESTS: [&str; 6] = ["attach", "ipl", "logoff", "savesys", "smsg", "vmrm run"];
+const WITH_GUESTS: [&str; 7] = [
+    "attach", "detach", "ipl", "logoff", "savesys", "smsg", "vmrm run",
+];
 
 /// Runs verbs in one directory, and remembers which.
 struct Contract<'a> {
@@ -219,6 +221,10 @@ fn what_does_not_exist_is_told_by_the_same_status_everywhere() {
         &["boot", "--kernel", "x", "--segment", "NOSUCH"],
         &["console", "nosuch"],
         &["logoff", "nosuch"],
+        &["attach", "nosuch", "USR"],
+        &["detach", "nosuch", "USR"],
+        &["smsg", "nosuch", "CMM SHRINK 0"],
+        &["purge", "seg", "NOSUCH"],
         &["partition", "show", "nosuch"],
         &["partition", "define", "web", "--kernel", "NOSUCH"],
         &["partition", "upgrade", "nosuch", "--kernel", "K1"],
@@ -272,6 +278,9 @@ fn verbs_about_guests_print_what_their_schemas_say() {
     host.dir.ok(&["saveseg", "USR", "--from-image", "a.img"]);
     let attached = contract.check(&["attach", "web", "USR"]);
     assert_eq!(attached["attached"][0]["space"], "USR");
+    assert_eq!(attached["told"], json!(["USR"]));
+    let detached = contract.check(&["detach", "web", "USR"]);
+    assert_eq!(detached["members"], json!(["USR"]));
     let told = contract.check(&["smsg", "web", "DCSS ATTACH USR", "--timeout", "30"]);
     assert_eq!(told["carried_out"], true);
     assert_eq!(

@@ -70,6 +70,7 @@ fn boot_attaches_segments_of_its_group_only() {
     );
     // In its group the next thing is wrong.
     let ran = dir.run(&[&boot[..], &["--group", "a"]].concat());
+    assert_eq!(ran.code, Some(1));
     assert!(ran.stderr.contains("Cannot open nosuch"), "{ran:?}");
 }
 

@@ -18,6 +18,7 @@ mod confined;
 mod contract;
 mod defseg;
 mod defsys;
+mod detach;
 mod doctor;
 mod emulator;
 mod from_guest;

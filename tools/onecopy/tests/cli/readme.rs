@@ -81,8 +81,12 @@ const TOUR: &[(&str, Expect)] = &[
         "onecopy attach web TOOLS",
         Says("TOOLS generation 1: attached to web\n"),
     ),
-    ("onecopy smsg web", Says("web: carried out\n")),
     ("onecopy query seg --users", Says("web")),
+    (
+        "onecopy detach web TOOLS",
+        Says("TOOLS generation 1: detached from web"),
+    ),
+    ("onecopy smsg web", Says("web: carried out\n")),
     (
         "onecopy ipl LX73 --as db",
         Says("db: started from LX73 generation 1\n"),

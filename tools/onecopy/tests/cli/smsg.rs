@@ -90,7 +90,7 @@ fn messages_are_carried_out_or_refused_and_that_is_said() {
     );
     wait_for_attached(&host, "");
 
-    let ran = dir.run(&["smsg", "web", "DCSS ATTACH XX", "--json"]);
+    let ran = dir.run(&["smsg", "web", "--json", "DCSS ATTACH XX"]);
     assert_eq!(ran.code, Some(1));
     let told: Value = serde_json::from_str(&ran.stdout).unwrap();
     let expected = json!({

@@ -100,7 +100,7 @@ fn figures(decisions: &[f64], lists: &[f64], squeezes: &[Ended]) -> Result<Vec<F
     };
     let all = f64::from(squeeze::GUESTS);
     Ok(vec![
-        Figure::worst_of("decision", "ms", decisions, Bar::Below(DECISION_MS)),
+        Figure::median_of("decision", "ms", decisions, Bar::Below(DECISION_MS)),
         Figure::median_of("list", "ms", lists, Bar::Below(LIST_MS)),
         without_manager(
             Figure::worst_of("oom_kills", "guests", &kills, Bar::Zero),

@@ -106,6 +106,14 @@ pub enum Error {
         space: Name,
     },
     /// The guest has nothing of this name.
+    #[error("Guest {guest} has no segment {name}")]
+    NoSegment {
+        /// The guest.
+        guest: GuestName,
+        /// The segment space, or a member.
+        name: Name,
+    },
+    /// The guest has no copy of a segment of this name.
     #[error("Guest {guest} has no segment {name}; attach --non-shared gives it a copy of its own")]
     NotHad {
         /// The guest.
@@ -423,9 +431,11 @@ impl Error {
             Self::Io { source, .. } => source.into(),
             Self::Directory(error) => error.into(),
             Self::Store(error) => error.kind(),
-            Self::NotFound { .. } | Self::NoGuest { .. } | Self::Gone(_) | Self::NotHad { .. } => {
-                Kind::Unknown
-            }
+            Self::NotFound { .. }
+            | Self::NoGuest { .. }
+            | Self::Gone(_)
+            | Self::NoSegment { .. }
+            | Self::NotHad { .. } => Kind::Unknown,
             Self::NoPort { .. } => Kind::Shortage,
             Self::Smsg {
                 source: SmsgError::NoChannel | SmsgError::Busy(_),

@@ -75,6 +75,11 @@ pub fn plug(machine: &mut Machine, port: usize, socket: &Path) -> Result<()> {
 }
 
 impl Running {
+    /// Returns whether there is a channel by which the guest gets messages.
+    pub fn takes_messages(&self) -> bool {
+        self.directory().join(guests::SMSG).exists()
+    }
+
     /// Sends a message to the guest's kernel, and waits until it was carried out or refused.
     ///
     /// The target that `CMM SHRINK` sets is that of the balloon device, too: the device is told as

@@ -8,6 +8,7 @@
 
 use std::os::fd::AsFd;
 
+use onecopy_format::segment_space::Name;
 use onecopy_machine::options::Access;
 use onecopy_machine::options::MemoryBackendFile;
 use onecopy_machine::qmp::commands;
@@ -83,6 +84,37 @@ impl Running {
             return Err(refused(error, space));
         }
         Ok(attachment)
+    }
+
+    /// Returns how the guest has a segment space, or that of which this is a member.
+    ///
+    /// # Errors
+    ///
+    /// When it has none of that name.
+    pub fn attachment(&self, name: Name) -> Result<Attachment> {
+        let is_it = |attachment: &Attachment| {
+            attachment.space == name || attachment.members.contains(&name)
+        };
+        let record = self.read_record()?;
+        let found = record.attachments.into_iter().find(is_it);
+        found.ok_or(Error::NoSegment {
+            guest: record.guest,
+            name,
+        })
+    }
+
+    /// Says in the guest's record that it has let go of a segment space.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended, or the record cannot be written.
+    pub fn set_detached(&self, space: Name) -> Result<()> {
+        let _lock = self.lock_running()?;
+        let mut record = self.read_record()?;
+        for attachment in &mut record.attachments {
+            attachment.detached |= attachment.space == space;
+        }
+        self.write_record(&record)
     }
 
     /// Reads what is known by now, while we have the lock.
