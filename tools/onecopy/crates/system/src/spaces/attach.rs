@@ -18,6 +18,7 @@ use serde_json::json;
 
 use super::private;
 use super::Attachment;
+use super::SpaceError;
 use crate::control::Running;
 use crate::control::Session;
 use crate::control::ANSWER_TIMEOUT;
@@ -62,7 +63,7 @@ impl Running {
             return Ok(again);
         }
         check_names(&record, space)?;
-        let port = free_port(&mut session, &peripherals)?.ok_or_else(|| Error::NoPort {
+        let port = free_port(&mut session, &peripherals)?.ok_or_else(|| SpaceError::NoPort {
             guest: record.guest.clone(),
         })?;
         let attachment = Attachment::new(space, format!("pmem{port}"), non_shared);
@@ -131,19 +132,21 @@ fn check_names(record: &Record, space: &Space) -> Result<()> {
         let taken = |name| attachment.members.contains(name);
         let names: Vec<_> = space.members().iter().map(|member| member.name).collect();
         if attachment.space == space.name() {
-            return Err(Error::Attached {
+            return Err(SpaceError::Attached {
                 guest: record.guest.clone(),
                 space: attachment.space,
                 generation: attachment.generation,
                 detached: attachment.detached,
-            });
+            }
+            .into());
         }
         if let Some(&member) = names.iter().find(|name| taken(name)) {
-            return Err(Error::SameMember {
+            return Err(SpaceError::SameMember {
                 guest: record.guest.clone(),
                 member,
                 space: attachment.space,
-            });
+            }
+            .into());
         }
     }
     Ok(())
@@ -252,11 +255,12 @@ fn refused(error: Error, space: &Space) -> Error {
         Error::Monitor {
             source: QmpError::Refused { description, .. },
             guest,
-        } => Error::NotAttached {
+        } => SpaceError::NotAttached {
             guest,
             space: space.name(),
             reason: description,
-        },
+        }
+        .into(),
         error => error,
     }
 }
