@@ -7,6 +7,7 @@ SHELL := /bin/bash
 # Every recipe sees the tools that scripts/setup found.
 export BASH_ENV := $(CURDIR)/build/env.sh
 export CARGO_TARGET_DIR := $(CURDIR)/build/cargo
+export DESTDIR PREFIX
 
 CARGO_DIR := tools/onecopy
 CONFIGS := kernel/configs
@@ -14,7 +15,7 @@ DEMO_CONFIG := $(addprefix $(CONFIGS)/onecopy_, guest.config shared_kernel.confi
 DEBUG_CONFIG := $(DEMO_CONFIG) $(CONFIGS)/onecopy_debug.config
 CARGO_RUN := cargo run --quiet --release --locked --manifest-path $(CARGO_DIR)/Cargo.toml
 
-.PHONY: help setup fetch overlay kernel kernel-module kernel-debug kernel-kvm tools root stress kunit check-kvm boot-test baremetal balloon-contract bench-cmm bench-dcss bench-ipl bench-vmrm demo check \
+.PHONY: help setup fetch overlay kernel kernel-module kernel-debug kernel-kvm tools man install root stress kunit check-kvm boot-test baremetal balloon-contract bench-cmm bench-dcss bench-ipl bench-vmrm demo check \
 	fuzz export rustfmt clean distclean
 
 help: ## Shows this list
@@ -46,6 +47,12 @@ kernel-debug: overlay ## Builds build/kernel-debug: KUnit, KASAN, lockdep, kmeml
 
 tools: setup ## Builds the onecopy command and the test programs
 	cargo build --quiet --release --locked --workspace --manifest-path $(CARGO_DIR)/Cargo.toml
+
+man: tools ## Writes the manual pages of the command to build/man
+	@build/cargo/release/onecopy man build/man >/dev/null
+
+install: ## Installs what "make tools" has built, with manual pages, completions, the unit (DESTDIR, PREFIX=/usr/local)
+	@scripts/install
 
 root: setup ## Makes the Debian root of the demo in build/root/debian
 	@scripts/mkroot
@@ -94,7 +101,7 @@ rustfmt: setup ## Formats the Rust of the host and of the kernel side
 	@scripts/rustfmt
 
 clean: ## Removes what was built; keeps the kernel sources, the tools and the Debian root
-	rm -rf build/{baremetal,kernel,kernel-module,kernel-debug,cargo,check,bench,export,export.git,fuzz,segments}
+	rm -rf build/{baremetal,kernel,kernel-module,kernel-debug,cargo,man,check,bench,export,export.git,fuzz,segments}
 
 distclean: ## Removes build/ with all that setup and fetch put there; the cache in ~/.cache/onecopy stays
 	rm -rf build

@@ -11,6 +11,7 @@ plain_tools() {
 	cat <<-END
 		bc bc
 		bison bison
+		bsdutils script
 		ca-certificates /etc/ssl/certs/ca-certificates.crt
 		cpio cpio
 		dpkg-dev dpkg-source
@@ -19,11 +20,13 @@ plain_tools() {
 		g++ g++
 		gcc gcc
 		git git
+		groff-base groff
 		kmod depmod
 		libc6-dev /usr/include/stdio.h
 		libelf-dev /usr/include/libelf.h
 		libssl-dev /usr/include/openssl/ssl.h
 		make make
+		man-db man
 		mmdebstrap mmdebstrap
 		patch patch
 		perl pod2usage

@@ -231,6 +231,8 @@ impl DeviceId {
     pub const NET: u32 = bindings::VIRTIO_ID_NET;
     /// A block device.
     pub const BLOCK: u32 = bindings::VIRTIO_ID_BLOCK;
+    /// A console, or a set of ports for programs.
+    pub const CONSOLE: u32 = bindings::VIRTIO_ID_CONSOLE;
     /// A source of entropy.
     pub const RNG: u32 = bindings::VIRTIO_ID_RNG;
     /// A memory balloon.

@@ -12,7 +12,8 @@
 //! - [`space`]: a segment space as found on a virtio device.
 //! - [`segment`], [`flush`]: an attached device and its I/O.
 //! - [`registry`], [`known`]: which spaces exist and which segments are attached.
-//! - [`driver`], [`config`], [`lines`]: the virtio driver and the interface to user space.
+//! - [`driver`], [`config`], [`lines`], [`commands`]: the virtio driver, and the interfaces to user
+//!   space and to the host's messages.
 //!
 //! See `Documentation/block/dcss.rst`.
 
@@ -22,6 +23,7 @@ use kernel::{
     virtio, //
 };
 
+mod commands;
 mod config;
 mod display;
 mod driver;
@@ -36,9 +38,10 @@ mod registry;
 mod segment;
 mod space;
 
-/// The module. First the interface to user space goes away, then the devices, then the rest.
+/// The module. First the interfaces go away, then the devices, then the rest.
 #[pin_data]
 struct DcssModule {
+    _messages: kernel::smsg::Registration,
     #[pin]
     _config: kernel::configfs::Subsystem<config::Root>,
     #[pin]
@@ -52,6 +55,7 @@ impl kernel::InPlaceModule for DcssModule {
             _registry: registry::init(module_parameters::segments.value_ref().as_bytes())?,
             _config <- config::subsystem(),
             _driver <- Registration::new(<Self as kernel::ModuleMetadata>::NAME, module),
+            _messages: commands::register()?,
             _: { registry::report_missing() },
         })
     }
@@ -67,6 +71,10 @@ module! {
         segments: kernel::module_param::StringParam<400> {
             default: kernel::module_param::StringParam::EMPTY,
             description: "Segments to attach as soon as they are found: NAME[:NAME...][,...]",
+        },
+        sender: kernel::module_param::StringParam<8> {
+            default: kernel::module_param::StringParam::new("VMRMSVM"),
+            description: "Who may send DCSS messages; empty: everybody whom the host lets",
         },
     },
 }

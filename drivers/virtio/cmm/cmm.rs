@@ -7,19 +7,22 @@
 //! reporting queue. It brings the two pools of z/VM's CMM, their files below `/proc/sys/vm`, and
 //! gives pages back before a process is killed.
 //!
-//! - [`target`], [`reuse`], [`ranges`], [`report`], [`options`]: pure logic.
+//! - [`target`], [`reuse`], [`ranges`], [`report`], [`options`], [`numbers`]: pure logic.
 //! - [`pools`], [`source`]: which pages are held, and where they come from.
 //! - [`channel`], [`release`], [`answers`], [`statistics`]: the queues.
 //! - [`balloon`], [`worker`]: the state that all share, and the thread that changes it.
-//! - [`driver`], [`sysctl`], [`counters`]: the virtio driver and the interface to user space.
+//! - [`driver`], [`sysctl`], [`commands`], [`counters`]: the virtio driver, and the interfaces to
+//!   user space and to the host's messages.
 //!
 //! See `Documentation/mm/cmm.rst`.
 
 mod answers;
 mod balloon;
 mod channel;
+mod commands;
 mod counters;
 mod driver;
+mod numbers;
 mod options;
 mod pools;
 mod ranges;
@@ -50,6 +53,10 @@ kernel::module_virtio_driver! {
         keep: kernel::module_param::StringParam<400> {
             default: kernel::module_param::StringParam::EMPTY,
             description: "Memory that is never given to the host: START-END[,...], hexadecimal",
+        },
+        sender: kernel::module_param::StringParam<8> {
+            default: kernel::module_param::StringParam::new("VMRMSVM"),
+            description: "Who may send CMM messages; empty: everybody whom the host lets",
         },
         tell_host: bool {
             default: false,

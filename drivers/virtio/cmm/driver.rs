@@ -8,6 +8,7 @@ use crate::{
         Phase, //
     },
     channel::Channel,
+    commands,
     counters::Shown,
     module_parameters,
     options::Options,
@@ -35,6 +36,7 @@ use kernel::{
         stats::MemInfo, //
     },
     prelude::*,
+    smsg,
     sync::{
         atomic::{
             Acquire,
@@ -87,6 +89,7 @@ pub(crate) struct CmmDriver;
 #[pin_data]
 pub(crate) struct CmmDevice<'bound> {
     // Dropped in this order: first who changes the balloon, then who does the work.
+    _messages: smsg::Registration,
     _sysctl: Table,
     _oom: oom::Registration,
     _hotplug: memory_hotplug::Registration,
@@ -263,12 +266,14 @@ impl<'bound> CmmDevice<'bound> {
             wake,
             progress: Progress::new(),
         })?;
+        let messages = commands::register(&balloon)?;
         let sysctl = sysctl::register(&balloon)?;
         let oom = oom::Registration::new(balloon.clone(), OOM_PRIORITY)?;
         let hotplug = memory_hotplug::Registration::new(balloon.clone())?;
         let shrinker = shrinker::Registration::new(c"cmm", balloon.clone())?;
 
         Ok(try_pin_init!(Self {
+            _messages: messages,
             _sysctl: sysctl,
             _oom: oom,
             _hotplug: hotplug,

@@ -12,6 +12,7 @@ use onecopy_machine::Error;
 use onecopy_machine::Interrupt;
 use onecopy_machine::Machine;
 use onecopy_machine::Outcome;
+use onecopy_machine::Tee;
 use signal_hook::consts::SIGHUP;
 use signal_hook::consts::SIGINT;
 use signal_hook::consts::SIGTERM;
@@ -35,10 +36,10 @@ pub(crate) enum End {
 }
 
 /// Runs a guest until it ends, or until a signal or the time limit ends it.
-pub(crate) fn run(config: &Config, timeout: Option<Duration>) -> anyhow::Result<End> {
+pub(crate) fn run(config: &Config, tee: Tee, timeout: Option<Duration>) -> anyhow::Result<End> {
     let interrupt = watch_signals()?;
     let start = Instant::now();
-    let mut machine = Machine::start_with(config, Some(Box::new(std::io::stdout())))?;
+    let mut machine = Machine::start_with(config, Some(tee))?;
     let _keyboard = Keyboard::take(CtrlC::Ours)?;
     terminal::forward_input(machine.console().clone())?;
     let limit = timeout.map(|timeout| Limit { start, timeout });

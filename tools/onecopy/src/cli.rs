@@ -6,10 +6,12 @@ mod defseg;
 mod defsys;
 mod disk;
 mod doctor;
+mod generate;
 mod partition;
 mod resources;
 mod see;
 mod segment;
+mod smsg;
 mod system;
 mod vmrm;
 
@@ -21,30 +23,37 @@ use clap::Subcommand;
 use onecopy_format::segment_space::Name;
 use onecopy_format::segment_space::SegmentType;
 use onecopy_machine::accel::Choice;
+use onecopy_machine::options::Sandbox;
+use onecopy_store::Group;
 use onecopy_system::GuestName;
 
 pub(crate) use self::defseg::DefsegArgs;
 pub(crate) use self::defseg::MemberArg;
 pub(crate) use self::defsys::DefsysArgs;
 pub(crate) use self::doctor::DoctorArgs;
+pub(crate) use self::generate::CompletionsArgs;
+pub(crate) use self::generate::ManArgs;
+pub(crate) use self::generate::SchemaArgs;
 pub(crate) use self::partition::DefineArgs;
-pub(crate) use self::partition::ListArgs;
 pub(crate) use self::partition::PartitionCommand;
+use self::partition::QueryPartitionsArgs;
 pub(crate) use self::partition::ReiplArgs;
 pub(crate) use self::partition::RemoveArgs;
 pub(crate) use self::partition::RollbackArgs;
 pub(crate) use self::partition::ShowArgs;
 pub(crate) use self::partition::UpgradeArgs;
 pub(crate) use self::see::MetricsArgs;
+use self::see::QueryMemoryArgs;
 pub(crate) use self::see::ReportArgs;
 pub(crate) use self::see::TopArgs;
 pub(crate) use self::segment::AttachArgs;
 pub(crate) use self::segment::QuerySegArgs;
+pub(crate) use self::smsg::SmsgArgs;
 pub(crate) use self::system::ConsoleArgs;
 pub(crate) use self::system::IplArgs;
 pub(crate) use self::system::LogoffArgs;
 pub(crate) use self::system::PurgeCommand;
-pub(crate) use self::system::QueryGuestsArgs;
+use self::system::QueryGuestsArgs;
 pub(crate) use self::system::QueryNssArgs;
 pub(crate) use self::system::SavesysArgs;
 pub(crate) use self::vmrm::VmrmCheckArgs;
@@ -53,6 +62,7 @@ pub(crate) use self::vmrm::VmrmRunArgs;
 pub(crate) use self::vmrm::VmrmSimulateArgs;
 use crate::segments::Wanted;
 use crate::size;
+use crate::status;
 
 /// Where segment spaces and saved systems are kept unless something else is said.
 const DEFAULT_ROOT: &str = "/var/lib/onecopy";
@@ -65,10 +75,9 @@ const DEFAULT_RUN: &str = "/run/onecopy";
 #[command(
     name = "onecopy",
     version,
-    after_help = "\
-Exit status: 0 done; 1 failed; 2 the command line or a configuration was not understood. Of the verb
-partition, and of ipl in one, also: 3 there is nothing of the name; 4 its state does not allow it;
-5 the host does not give so much; 6 a file is damaged.
+    subcommand_help_heading = "Verbs",
+    subcommand_value_name = "VERB",
+    after_help = status::help() + "
 
 Examples:
   onecopy saveseg USR --from-dir /srv/trees/usr
@@ -87,6 +96,24 @@ pub(crate) struct Cli {
     /// Directory of the running guests
     #[arg(long, global = true, env = "ONECOPY_RUN", default_value = DEFAULT_RUN)]
     pub(crate) run_dir: PathBuf,
+
+    /// Print the outcome as JSON, and a failure too; the verb schema says what is in it
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// QEMU's filter of system calls: on; spawn, which lets it start helpers of network cards; or off
+    #[arg(
+        long,
+        global = true,
+        value_name = "MODE",
+        env = "ONECOPY_SANDBOX",
+        default_value = "on"
+    )]
+    pub(crate) sandbox: Sandbox,
+
+    /// User that QEMU runs as, when root starts it; by default onecopy if there is that user, or else root
+    #[arg(long, global = true, value_name = "NAME", env = "ONECOPY_QEMU_USER")]
+    pub(crate) qemu_user: Option<String>,
 
     /// Keep the guest that is started, for another process of this program
     #[arg(long, hide = true)]
@@ -122,11 +149,15 @@ pub(crate) enum Command {
     /// Let guests give memory back that the host needs more
     #[command(subcommand)]
     Vmrm(VmrmCommand),
+    Smsg(SmsgArgs),
     Boot(BootArgs),
     Top(TopArgs),
     Report(ReportArgs),
     Metrics(MetricsArgs),
     Doctor(DoctorArgs),
+    Schema(SchemaArgs),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
 }
 
 /// Save a segment space as a new generation.
@@ -164,6 +195,11 @@ pub(crate) struct SavesegArgs {
     #[arg(long = "type", value_name = "TYPE", value_parser = parse_type)]
     pub(crate) kind: Option<SegmentType>,
 
+    /// Trust group of the segment space: only guests of this group can attach it, and share its pages.
+    /// It is decided by the first save; default if nothing is said
+    #[arg(long, value_name = "GROUP", conflicts_with = "from_guest")]
+    pub(crate) group: Option<Group>,
+
     /// Give all files in images of directories to root
     #[arg(long)]
     pub(crate) all_root: bool,
@@ -188,6 +224,8 @@ pub(crate) enum QueryCommand {
     Seg(QuerySegArgs),
     Nss(QueryNssArgs),
     Guests(QueryGuestsArgs),
+    Memory(QueryMemoryArgs),
+    Partitions(QueryPartitionsArgs),
 }
 
 /// Start a guest in the foreground.
@@ -228,6 +266,10 @@ pub(crate) struct BootArgs {
     /// Mount this segment as the root file system
     #[arg(long, value_name = "NAME")]
     pub(crate) root_segment: Option<Name>,
+
+    /// Trust group of the guest, which must be that of all segments
+    #[arg(long, value_name = "GROUP", default_value_t)]
+    pub(crate) group: Group,
 
     /// Attach a disk: qcow2 if the name ends so, else raw
     #[arg(long = "disk", value_name = "FILE")]
@@ -286,10 +328,77 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+    use crate::manual::EXAMPLES;
 
     #[test]
     fn the_definition_of_the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// Calls `check` for each verb that has no verbs below it, and each that has.
+    fn walk(command: &clap::Command, check: &mut impl FnMut(&clap::Command)) {
+        check(command);
+        for verb in command.get_subcommands() {
+            if verb.get_name() != "help" {
+                walk(verb, check);
+            }
+        }
+    }
+
+    #[test]
+    fn every_verb_and_every_argument_has_help() {
+        let mut command = Cli::command();
+        command.build();
+        let mut verbs = 0;
+        walk(&command, &mut |verb| {
+            verbs += 1;
+            let name = verb.get_display_name().unwrap_or_default();
+            assert!(verb.get_about().is_some(), "{name}");
+            for argument in verb.get_arguments() {
+                assert!(argument.get_help().is_some(), "{name} {argument}");
+            }
+        });
+        assert!(verbs > 25, "only {verbs} were found");
+    }
+
+    /// Divides a line as a shell does, if it is as simple as those in the examples.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        let mut is_quoted = false;
+        for character in line.chars() {
+            match (character, words.last_mut()) {
+                ('\'', _) => is_quoted = !is_quoted,
+                (' ', _) if !is_quoted => words.push(String::new()),
+                (_, Some(word)) => word.push(character),
+                (_, None) => {}
+            }
+        }
+        words
+    }
+
+    #[test]
+    fn examples_of_every_verb_are_understood_and_are_of_that_verb() {
+        let mut command = Cli::command();
+        command.build();
+        walk(&command, &mut |verb| {
+            let name = verb.get_bin_name().unwrap_or_default();
+            let help = verb.get_after_help().map(ToString::to_string);
+            let help = help.unwrap_or_default();
+            let examples = help.split_once(EXAMPLES).map(|(_, examples)| examples);
+            let is_group = verb.has_subcommands() && name != "onecopy";
+            let mut count = 0;
+            for line in examples.unwrap_or_default().lines() {
+                let Some(at) = line.find("onecopy ") else {
+                    continue;
+                };
+                let line = line[at..].split(['|', '>']).next().unwrap();
+                assert!(is_group || line.starts_with(name), "{name}: {line}");
+                let parsed = Cli::try_parse_from(words(line.trim()));
+                assert!(parsed.is_ok(), "{name}: {line}: {}", parsed.unwrap_err());
+                count += 1;
+            }
+            assert!(count > 0 || is_group, "{name} has no examples");
+        });
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod console;
 mod defseg;
 mod defsys;
 mod doctor;
+mod generate;
 mod ipl;
 mod logoff;
 mod metrics;
@@ -17,6 +18,7 @@ mod query;
 mod report;
 mod saveseg;
 mod savesys;
+mod smsg;
 mod top;
 mod vmrm;
 
@@ -24,21 +26,21 @@ use std::path::absolute;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use onecopy_machine::Confinement;
 use onecopy_observe::Collector;
 use onecopy_observe::ANSWER_TIMEOUT;
 use onecopy_partition::Partitions;
 use onecopy_store::Store;
 use onecopy_system::Guests;
 use onecopy_system::Systems;
-use onecopy_vmrm::config::ConfigError;
 
 use crate::cli::Cli;
 use crate::cli::Command;
 use crate::cli::QueryCommand;
 use crate::cli::VmrmCommand;
+use crate::emulator;
+use crate::outcome::Ended;
 use crate::outcome::Outcome;
-use crate::FAILURE;
-use crate::NOT_UNDERSTOOD;
 
 /// Where everything is.
 #[derive(Debug)]
@@ -48,6 +50,9 @@ struct Places {
     partitions: Partitions,
     guests: Guests,
     run: PathBuf,
+    confinement: Confinement,
+    /// Who may send which messages to whom.
+    smsg_rules: PathBuf,
 }
 
 /// Carries out the command.
@@ -64,11 +69,9 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Defseg(args) => Outcome::DefinedSpace(defseg::run(args, store)?),
         Command::Saveseg(args) => Outcome::Saved(saveseg::run(args, &places)?),
         Command::Defsys(args) => Outcome::Defined(Box::new(defsys::run(args, systems)?)),
-        Command::Savesys(args) => {
-            Outcome::SavedSystem(Box::new(savesys::run(args, systems, guests)?))
-        }
+        Command::Savesys(args) => Outcome::SavedSystem(Box::new(savesys::run(args, &places)?)),
         Command::Ipl(args) if cli.keeper => ipl::keep(args, &places)?,
-        Command::Ipl(args) => ipl::run(args, &places)?,
+        Command::Ipl(args) => ipl::run(args, &places, cli.json)?,
         Command::Attach(args) => Outcome::Attached(attach::run(args, &places)?),
         Command::Console(args) => Outcome::Left(console::run(args, guests)?),
         Command::Logoff(args) => Outcome::LoggedOff(logoff::run(args, guests)?),
@@ -79,35 +82,36 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Query(QueryCommand::Nss(args)) => {
             Outcome::Systems(query::systems::run(args, systems, guests)?)
         }
-        Command::Query(QueryCommand::Guests(args)) => {
-            Outcome::Guests(query::guests::run(args, places.collector(), guests)?)
+        Command::Query(QueryCommand::Guests(_)) => {
+            Outcome::Guests(query::guests::run(places.collector(), guests)?)
+        }
+        Command::Query(QueryCommand::Memory(_)) => {
+            Outcome::Memory(query::memory::run(places.collector())?)
+        }
+        Command::Query(QueryCommand::Partitions(_)) => {
+            Outcome::Partitions(partition::list(&places)?)
         }
         Command::Purge(command) => Outcome::Purged(purge::run(command, &places)?),
-        Command::Vmrm(VmrmCommand::Run(args)) => Outcome::Managed(vmrm::run(args, run)?),
+        Command::Vmrm(VmrmCommand::Run(args)) => Outcome::Managed(vmrm::run(args, run, cli.json)?),
         Command::Vmrm(VmrmCommand::Simulate(args)) => {
-            vmrm::simulate(args)?;
+            vmrm::simulate(args, cli.json)?;
             Outcome::Simulated
         }
         Command::Vmrm(VmrmCommand::Check(args)) => {
             Outcome::Checked(vmrm::check::run(args, guests)?)
         }
-        Command::Boot(args) => Outcome::Booted(boot::run(args, store)?),
-        Command::Top(args) => Outcome::Seen(top::run(args, places.collector())?),
+        Command::Smsg(args) => Outcome::Told(smsg::run(args, &places.smsg_rules, guests)?),
+        Command::Boot(args) => Outcome::Booted(Ended::new(&boot::run(args, &places, cli.json)?)),
+        Command::Top(args) => Outcome::Seen(top::run(args, places.collector(), cli.json)?),
         Command::Report(args) => Outcome::Reported(report::run(args, places.collector())?),
         Command::Doctor(args) => Outcome::Examined(doctor::run(args, &places, &cli.run_dir)),
-        Command::Metrics(args) => Outcome::Measured(metrics::run(args, places.collector())?),
+        Command::Schema(args) => Outcome::Text(generate::schema(args)?),
+        Command::Completions(args) => Outcome::Text(generate::completions(args)?),
+        Command::Man(args) => Outcome::Text(generate::man(args)?),
+        Command::Metrics(args) => {
+            Outcome::Measured(metrics::run(args, places.collector(), cli.json)?)
+        }
     })
-}
-
-/// Returns the exit status of a command that has failed. The verbs about partitions say what kind of
-/// failure it is.
-pub(crate) fn exit_status(cli: &Cli, error: &anyhow::Error) -> u8 {
-    match &cli.command {
-        Command::Partition(_) => partition::exit_status(error),
-        Command::Ipl(args) if args.partition.is_some() => partition::exit_status(error),
-        _ if error.is::<ConfigError>() => NOT_UNDERSTOOD,
-        _ => FAILURE,
-    }
 }
 
 impl Places {
@@ -119,9 +123,11 @@ impl Places {
         Ok(Self {
             store: Store::open(&root),
             partitions: Partitions::open(&root),
+            smsg_rules: root.join("smsg.toml"),
             systems: Systems::open(root),
             guests: Guests::open(&run),
             run,
+            confinement: emulator::confinement(cli.sandbox, cli.qemu_user.as_deref())?,
         })
     }
 

@@ -32,10 +32,12 @@ use onecopy_machine::Interrupt;
 use onecopy_system::Guest;
 use onecopy_system::Guests;
 use rustix::process::setsid;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 
 use crate::boot;
+use crate::failure::Failure;
 
 /// How long a start may take beside the wait for the guest: files may have to be hashed.
 const START_TIMEOUT: Duration = Duration::from_secs(600);
@@ -53,11 +55,15 @@ const HANGUP: usize = 1;
 const TICK: Duration = Duration::from_millis(50);
 
 /// A guest that was started.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Started {
+    /// Name of the guest.
     pub(crate) guest: String,
+    /// The saved system that it was started from.
     pub(crate) system: String,
+    /// The generation of that.
     pub(crate) generation: u64,
+    /// The partition that it runs in.
     pub(crate) partition: Option<String>,
 }
 
@@ -65,7 +71,7 @@ pub(crate) struct Started {
 #[derive(Debug, Serialize, Deserialize)]
 enum Report {
     Started(Started),
-    Failed(String),
+    Failed(Failure),
 }
 
 /// Starts a keeper with our own arguments, and waits until its guest is ready.
@@ -96,9 +102,9 @@ pub(crate) fn start_with(
                 .context("The keeper of the guest has ended")?;
             Ok(started)
         }
-        Ok(Report::Failed(reason)) => {
+        Ok(Report::Failed(failure)) => {
             end(child)?;
-            bail!(reason)
+            Err(failure.into())
         }
         Err(error) => {
             end(child)?;
@@ -156,7 +162,7 @@ pub(crate) fn keep(
     let acknowledged = watch_peer(guests.clone(), interrupt.clone())?;
     let mut guest = match start(&interrupt) {
         Ok(guest) => guest,
-        Err(error) => return report(&Report::Failed(format!("{error:#}"))),
+        Err(error) => return report(&Report::Failed(Failure::of(&error))),
     };
     let record = guest.record();
     report(&Report::Started(Started {

@@ -1,71 +1,86 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The `onecopy` command.
-//!
-//! Exit status: 0 when everything asked for was done, 1 when something failed (the reason is on
-//! standard error), 2 when the command line or a configuration was not understood. The verbs about
-//! partitions, and `ipl` in one, say more: 3 when there is nothing of the name, 4 when its state does
-//! not allow it, 5 when the host does not give so much, 6 when a file is damaged.
+//! The `onecopy` command. What its exit statuses mean is in [`status`].
 
 mod boot;
 mod cli;
 mod commands;
 mod emulator;
+mod failure;
 mod files;
+mod json;
 mod keeper;
+mod manual;
 mod outcome;
 mod progress;
 mod segments;
 mod size;
+mod status;
 mod terminal;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use rustix::fs::Mode;
+use rustix::process::umask;
 
 use crate::cli::Cli;
+use crate::failure::Failure;
 use crate::outcome::Outcome;
-
-/// Exit status of a failure.
-const FAILURE: u8 = 1;
-
-/// Exit status when a configuration was not understood: trying again does not help.
-const NOT_UNDERSTOOD: u8 = 2;
-
-/// Exit statuses of failures of which the verbs about partitions tell the kind.
-const UNKNOWN: u8 = 3;
-const WRONG_STATE: u8 = 4;
-const SHORTAGE: u8 = 5;
-const DAMAGED: u8 = 6;
+use crate::status::Status;
 
 fn main() -> ExitCode {
     match run() {
         Ok(code) => code,
         Err(error) => {
             eprintln!("onecopy: {error:#}");
-            ExitCode::from(FAILURE)
+            Status::of(&error).into()
         }
     }
 }
 
 fn run() -> anyhow::Result<ExitCode> {
+    // Whatever the user's habit is, others do not write to what we and QEMU create.
+    let habit = umask(Mode::WGRP | Mode::WOTH);
+    umask(habit | Mode::WGRP | Mode::WOTH);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are "errors" of status 0; the others have status 2.
-            error.print()?;
-            return Ok(ExitCode::from(
-                u8::try_from(error.exit_code()).unwrap_or(FAILURE),
-            ));
+            return Ok(not_parsed(&error)?.into());
         }
     };
     let outcome: Outcome = match commands::run(&cli) {
         Ok(outcome) => outcome,
         Err(error) => {
-            eprintln!("onecopy: {error:#}");
-            return Ok(ExitCode::from(commands::exit_status(&cli, &error)));
+            let failure = Failure::of(&error);
+            failure.render(&mut anstream::stderr().lock(), cli.json)?;
+            return Ok(ExitCode::from(failure.exit_status));
         }
     };
-    outcome.render(&mut std::io::stdout().lock(), &mut std::io::stderr().lock())?;
-    Ok(ExitCode::from(outcome.exit_status()))
+    if cli.json {
+        outcome.render_json(&mut std::io::stdout().lock(), &mut std::io::stderr().lock())?;
+    } else {
+        // These take out the colours unless they are for a terminal whose user wants them.
+        outcome.render(
+            &mut anstream::stdout().lock(),
+            &mut anstream::stderr().lock(),
+        )?;
+    }
+    Ok(outcome.status().into())
+}
+
+/// Shows why there is nothing to carry out. Help and version are "errors" of status 0.
+fn not_parsed(error: &clap::Error) -> std::io::Result<Status> {
+    if !error.use_stderr() {
+        error.print()?;
+        return Ok(Status::Done);
+    }
+    // What was typed is not understood, but this may be seen in it.
+    if std::env::args_os().any(|argument| argument == "--json") {
+        let failure = Failure::of_usage(error);
+        failure.render(&mut std::io::stderr().lock(), true)?;
+    } else {
+        error.print()?;
+    }
+    Ok(Status::NotUnderstood)
 }

@@ -13,6 +13,7 @@ use onecopy_format::segment_space::NameError;
 use onecopy_format::segment_space::SegmentType;
 use onecopy_machine::options::Access;
 use onecopy_machine::SegmentDevice;
+use onecopy_store::Group;
 use onecopy_store::Space;
 
 pub(crate) use self::access::of_members as access;
@@ -47,14 +48,16 @@ impl std::fmt::Display for Wanted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Candidate {
     name: Name,
+    group: Group,
     members: Vec<Name>,
     path: PathBuf,
     size_bytes: u64,
     access: Result<Access, AccessError>,
 }
 
-impl From<&Space> for Candidate {
-    fn from(space: &Space) -> Self {
+impl Candidate {
+    /// Returns what is known of a segment space of this trust group.
+    pub(crate) fn new(space: &Space, group: Group) -> Self {
         let members: Vec<(Name, SegmentType)> = space
             .members()
             .iter()
@@ -62,6 +65,7 @@ impl From<&Space> for Candidate {
             .collect();
         Self {
             name: space.name(),
+            group,
             access: access::of_members(&members),
             members: members.into_iter().map(|(name, _)| name).collect(),
             path: space.path().to_owned(),
@@ -79,6 +83,12 @@ pub(crate) enum SegmentError {
     Ambiguous { wanted: String, spaces: String },
     #[error("Segment {member} is in several of the segment spaces to attach: {spaces}; the guest would take either")]
     Shadowed { member: Name, spaces: String },
+    #[error("Segment space {space} is of trust group {found}, and the guest of {wanted}: guests share pages with those of their own group only")]
+    Group {
+        space: Name,
+        found: Group,
+        wanted: Group,
+    },
     #[error("Segment space {space} cannot be attached")]
     Access { space: Name, source: AccessError },
     #[error("The names of the segments have {found} characters as a kernel parameter, of which the guest takes {PARAMETER_LEN}; attach fewer, or the others in the guest")]
@@ -99,11 +109,12 @@ pub(crate) struct Attachment {
 }
 
 impl Attachment {
-    /// Finds everything that is wanted among the candidates.
+    /// Finds everything that is wanted among the candidates, for a guest of this trust group.
     pub(crate) fn new(
         candidates: &[Candidate],
         wanted: &[Wanted],
         root: Option<Name>,
+        group: &Group,
     ) -> Result<Self, SegmentError> {
         let mut chosen = Chosen::default();
         for wanted in wanted {
@@ -114,6 +125,7 @@ impl Attachment {
             let wanted = Wanted { names: vec![root] };
             chosen.add(find_member(candidates, &wanted)?, vec![wanted]);
         }
+        chosen.check_group(group)?;
         chosen.check_names()?;
         Ok(Self {
             devices: chosen.devices()?,
@@ -188,6 +200,7 @@ mod tests {
     fn candidate(name: &str, members: &[&str]) -> Candidate {
         Candidate {
             name: name.parse().unwrap(),
+            group: Group::default(),
             members: members
                 .iter()
                 .map(|member| member.parse().unwrap())
@@ -205,9 +218,13 @@ mod tests {
             candidate("OLD", &["PY"]),
         ];
         let wanted: Vec<Wanted> = wanted.iter().map(|text| text.parse().unwrap()).collect();
-        let attachment =
-            Attachment::new(&candidates, &wanted, root.map(|name| name.parse().unwrap()))
-                .map_err(|error| error.to_string())?;
+        let attachment = Attachment::new(
+            &candidates,
+            &wanted,
+            root.map(|name| name.parse().unwrap()),
+            &Group::default(),
+        )
+        .map_err(|error| error.to_string())?;
         let paths = attachment
             .devices
             .iter()
@@ -297,10 +314,40 @@ mod tests {
         };
         let attach = |count| {
             let candidates = [candidate("MANY", &members(count))];
-            Attachment::new(&candidates, &["MANY".parse().unwrap()], None)
+            Attachment::new(
+                &candidates,
+                &["MANY".parse().unwrap()],
+                None,
+                &Group::default(),
+            )
         };
         let list = attach(44).unwrap().parameters.join("");
         assert_eq!(list.len(), "dcss.segments=".len() + 44 * 9 - 1);
         assert_eq!(attach(45), Err(SegmentError::TooLong { found: 404 }));
+    }
+
+    #[test]
+    fn only_segments_of_the_guests_own_trust_group_are_attached() {
+        let group = |text: &str| text.parse::<Group>().unwrap();
+        let mut candidates = [candidate("USR", &["USR"]), candidate("OPT", &["OPT"])];
+        candidates[1].group = group("a");
+        let attach = |wanted: &[&str], guest: &str| {
+            let wanted: Vec<Wanted> = wanted.iter().map(|text| text.parse().unwrap()).collect();
+            let attached = Attachment::new(&candidates, &wanted, None, &group(guest));
+            attached.map_err(|error| error.to_string())
+        };
+        attach(&["USR"], "default").unwrap();
+        attach(&["OPT"], "a").unwrap();
+        for (wanted, guest, space, found) in [
+            (&["OPT"][..], "default", "OPT", "a"),
+            (&["USR"], "a", "USR", "default"),
+            (&["OPT", "USR"], "a", "USR", "default"),
+        ] {
+            let expected = format!(
+                "Segment space {space} is of trust group {found}, and the guest of {guest}: guests share pages \
+                 with those of their own group only"
+            );
+            assert_eq!(attach(wanted, guest).unwrap_err(), expected);
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::io::Read;
 use std::thread;
 
 use onecopy_machine::Console;
+use onecopy_machine::Tee;
 use rustix::termios::tcgetattr;
 use rustix::termios::tcsetattr;
 use rustix::termios::InputModes;
@@ -54,6 +55,15 @@ impl Drop for Keyboard {
     fn drop(&mut self) {
         // The terminal may be gone by now.
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.before);
+    }
+}
+
+/// Returns where the guest's console is shown: on standard error if JSON goes to standard output.
+pub(crate) fn console_output(json: bool) -> Tee {
+    if json {
+        Box::new(io::stderr())
+    } else {
+        Box::new(io::stdout())
     }
 }
 

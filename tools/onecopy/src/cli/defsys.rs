@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use onecopy_format::segment_space::Name;
+use onecopy_store::Group;
 use onecopy_system::GuestName;
 use onecopy_system::Wishes;
 
@@ -68,6 +69,11 @@ pub(crate) struct LayoutArgs {
     /// whichever is more, but at most 2G
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     pub(crate) kernel_memory: Option<u64>,
+
+    /// Trust group of the system and of all its guests, which share pages with no others; by default that of
+    /// the current generation, or else default
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) group: Option<Group>,
 }
 
 impl LayoutArgs {
@@ -77,6 +83,7 @@ impl LayoutArgs {
             kernel: self.kernel.clone(),
             memory_bytes: self.memory,
             kernel_bytes: self.kernel_memory,
+            group: self.group.clone(),
         }
     }
 }

@@ -26,10 +26,6 @@ pub(crate) struct DoctorArgs {
     #[arg(long)]
     pub(crate) clean: bool,
 
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-
     /// The emulator
     #[arg(long, value_name = "FILE", env = "ONECOPY_QEMU")]
     pub(crate) qemu: Option<PathBuf>,

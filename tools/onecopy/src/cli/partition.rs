@@ -16,9 +16,6 @@ use super::system::parse_seconds;
 /// What can be done with partitions.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
-Exit status: 0 done; 1 failed; 2 the command line was not understood; 3 there is no such partition
-or saved system; 4 its state does not allow it; 5 the host does not give so much; 6 a file is damaged.
-
 Examples:
   onecopy partition define web --kernel LX73 --memory 1G --cpus 2 --segment USR
   onecopy ipl --partition web
@@ -70,10 +67,6 @@ pub(crate) struct DefineArgs {
     /// Let the partition have more than the host gives
     #[arg(long)]
     pub(crate) overcommit: bool,
-
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// Show a partition, and which kernel serves it.
@@ -87,10 +80,6 @@ Examples:
 pub(crate) struct ShowArgs {
     /// Name of the partition
     pub(crate) partition: PartitionName,
-
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// Show all partitions, and what the host gives to them.
@@ -99,11 +88,15 @@ pub(crate) struct ShowArgs {
 Examples:
   onecopy partition list
   onecopy partition list --json")]
-pub(crate) struct ListArgs {
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
+pub(crate) struct ListArgs {}
+
+/// Show all partitions, as the verb partition list does.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onecopy query partitions
+  onecopy query partitions --json")]
+pub(crate) struct QueryPartitionsArgs {}
 
 /// Let another kernel serve a partition.
 ///
@@ -157,10 +150,6 @@ pub(crate) struct ReiplArgs {
     #[arg(long, value_name = "SECS", default_value = "60", requires = "now",
           value_parser = parse_seconds)]
     pub(crate) timeout: Duration,
-
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// Remove a partition that no guest runs in, with its resources.
@@ -173,8 +162,4 @@ Examples:
 pub(crate) struct RemoveArgs {
     /// Name of the partition
     pub(crate) partition: PartitionName,
-
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use onecopy_format::resources;
+use onecopy_store::Group;
 use onecopy_system::NicError;
 use onecopy_system::NicOptions;
 
@@ -29,6 +30,10 @@ pub(crate) struct ResourceArgs {
     #[arg(long = "segment", value_name = "NAME")]
     pub(crate) segments: Vec<Wanted>,
 
+    /// Refuse a system that is not of this trust group; segments must be of the system's group in any case
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) group: Option<Group>,
+
     /// Plug a network card. What it is connected to is said as to -netdev of QEMU, for example
     /// user or tap,ifname=tap0,script=no; mac=ADDRESS gives it that address instead of a random
     /// one
@@ -39,6 +44,10 @@ pub(crate) struct ResourceArgs {
     /// verb vmrm
     #[arg(long)]
     pub(crate) balloon: bool,
+
+    /// Plug a channel for messages to the guest's kernel; see the verb smsg
+    #[arg(long)]
+    pub(crate) smsg: bool,
 
     /// Plug a disk: qcow2 if the name ends so, else raw. With ,readonly behind the name the guest
     /// cannot write to it

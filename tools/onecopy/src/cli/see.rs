@@ -27,13 +27,9 @@ pub(crate) struct TopArgs {
     #[arg(long, value_name = "SECS", default_value = "1", value_parser = parse_interval)]
     pub(crate) interval: Duration,
 
-    /// Show one sample as text, and end
-    #[arg(long)]
+    /// Show one sample as text, or as JSON, and end
+    #[arg(long, required_if_eq("json", "true"))]
     pub(crate) once: bool,
-
-    /// Print that sample as JSON
-    #[arg(long, requires = "once")]
-    pub(crate) json: bool,
 
     /// Add each sample to this file, one line of JSON each; see the verb report
     #[arg(long, value_name = "FILE")]
@@ -59,12 +55,8 @@ Examples:
   onecopy metrics --json")]
 pub(crate) struct MetricsArgs {
     /// Replace this file in one step instead of printing
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
     pub(crate) textfile: Option<PathBuf>,
-
-    /// Print what the metrics are made of as JSON
-    #[arg(long, conflicts_with = "textfile")]
-    pub(crate) json: bool,
 }
 
 /// Write a report with plots.
@@ -89,11 +81,19 @@ pub(crate) struct ReportArgs {
     /// What guests were told: lines of JSON with time, guest and bytes; may be given several times
     #[arg(long, value_name = "FILE")]
     pub(crate) shrinks: Vec<PathBuf>,
-
-    /// Print as JSON what the report holds
-    #[arg(long)]
-    pub(crate) json: bool,
 }
+
+/// Show where memory is: of the host, of what guests share, and of each guest.
+///
+/// Shared memory is pages of files that guests map, each counted once; mapped is what they would take if
+/// each had its own. Private is what exists only because of one guest, in guest memory, and unshared is what of
+/// that was shared when the guest started. Given is what guests have given back by their balloons.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onecopy query memory
+  onecopy query memory --json")]
+pub(crate) struct QueryMemoryArgs {}
 
 fn parse_interval(text: &str) -> Result<Duration, String> {
     let seconds: Option<f64> = text.parse().ok();

@@ -27,13 +27,9 @@ pub(crate) struct QuerySegArgs {
     #[arg(long)]
     pub(crate) users: bool,
 
-    /// Compute the digest of every member again; a wrong one makes the exit status 1
+    /// Compute the digest of every member again; a wrong one makes the exit status 6
     #[arg(long)]
     pub(crate) verify: bool,
-
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// Attach a segment to a guest that runs.

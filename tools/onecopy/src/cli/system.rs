@@ -53,7 +53,7 @@ pub(crate) struct SavesysArgs {
     /// Save this guest, with its user processes, as soon as it asks for it by writing 1 to
     /// /sys/kernel/shared_kernel/save; it ends
     #[arg(long, value_name = "GUEST",
-          conflicts_with_all = ["kernel", "memory", "kernel_memory", "initrd", "append", "protect",
+          conflicts_with_all = ["kernel", "memory", "kernel_memory", "group", "initrd", "append", "protect",
                                 "cpu", "accel"])]
     pub(crate) running: Option<GuestName>,
 
@@ -86,7 +86,7 @@ pub(crate) struct SavesysArgs {
 Examples:
   onecopy ipl LX73
   onecopy ipl LX73 --as web --memory 1G --cpus 2 --segment USR
-  onecopy ipl LX73 --nic user --nic bridge,br=br0,mac=52:54:00:12:34:56
+  onecopy ipl LX73 --nic user --nic tap,ifname=tap0,script=no,mac=52:54:00:12:34:56
   onecopy ipl LX73 --parm 'systemd.unit=rescue.target' --resource role=db --foreground
   onecopy ipl --partition web")]
 pub(crate) struct IplArgs {
@@ -192,13 +192,9 @@ pub(crate) struct QueryNssArgs {
     /// Only this saved system
     pub(crate) name: Option<Name>,
 
-    /// Compute the digest of every file again; a wrong one makes the exit status 1
+    /// Compute the digest of every file again; a wrong one makes the exit status 6
     #[arg(long)]
     pub(crate) verify: bool,
-
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// Show the guests that were started from saved systems.
@@ -211,11 +207,7 @@ pub(crate) struct QueryNssArgs {
 Examples:
   onecopy query guests
   onecopy query guests --json")]
-pub(crate) struct QueryGuestsArgs {
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
+pub(crate) struct QueryGuestsArgs {}
 
 pub(super) fn parse_seconds(text: &str) -> Result<Duration, String> {
     match text.parse() {

@@ -53,10 +53,6 @@ pub(crate) struct VmrmRunArgs {
     /// on
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
-
-    /// Write lines of JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// Show what would have become of a recorded host with another configuration.
@@ -73,10 +69,6 @@ pub(crate) struct VmrmSimulateArgs {
 
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
-
-    /// Write lines of JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// Check a configuration, and show what it means for the guests that run.
@@ -88,8 +80,4 @@ Examples:
 pub(crate) struct VmrmCheckArgs {
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
-
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::bail;
 use anyhow::Context;
 use onecopy_format::segment_space::Name;
+use onecopy_store::Group;
 use onecopy_store::Space;
 use onecopy_store::Store;
 use onecopy_system::check_non_shared;
@@ -26,14 +27,16 @@ pub(super) fn run(args: &AttachArgs, places: &Places) -> anyhow::Result<Attached
     let running = Running::find(&places.guests, &args.guest)?;
     check_store(&running, &places.store)?;
     let wanted = std::slice::from_ref(&args.segment);
-    let Attached { attachment, spaces } = attach(wanted, None, Some(&args.guest), &places.store)?;
+    let group = &running.record().group;
+    let Attached { attachment, spaces } =
+        attach(wanted, None, Some(&args.guest), group, &places.store)?;
     let mut attached = Vec::new();
     for (space, device) in spaces.iter().zip(&attachment.devices) {
         if args.non_shared {
             let rules = Rules::of(&places.store, space.name(), space.generation())?;
             check_non_shared(space, &rules)?;
         }
-        attached.push(running.attach(space, device, args.non_shared)?);
+        attached.push(running.attach(space, device, args.non_shared)?.into());
     }
     Ok(AttachedSegments {
         guest: args.guest.to_string(),
@@ -62,11 +65,12 @@ pub(super) struct Attached {
     pub(super) spaces: Vec<Arc<Space>>,
 }
 
-/// Finds the segments among those in the store that a guest may have.
+/// Finds the segments among those in the store that a guest of this trust group may have.
 pub(super) fn attach(
     wanted: &[Wanted],
     root_segment: Option<Name>,
     guest: Option<&GuestName>,
+    group: &Group,
     store: &Store,
 ) -> anyhow::Result<Attached> {
     if wanted.is_empty() && root_segment.is_none() {
@@ -74,20 +78,27 @@ pub(super) fn attach(
     }
     let mut spaces = Vec::new();
     for name in store.names()? {
-        match store.acquire(name) {
-            Ok(space) => spaces.push(space),
+        let known = store
+            .group(name)
+            .and_then(|group| Ok((store.acquire(name)?, group)));
+        match known {
+            Ok(known) => spaces.push(known),
             // One broken segment space does not concern a guest that does not use it; one that
             // does is told that there is no such segment.
             Err(error) => eprintln!("onecopy: ignored: {:#}", anyhow::Error::from(error)),
         }
     }
-    let candidates: Vec<Candidate> = spaces.iter().map(Candidate::from).collect();
+    let candidates: Vec<Candidate> = spaces
+        .iter()
+        .map(|(space, group)| Candidate::new(space, group.clone()))
+        .collect();
     let doing = || format!("Cannot attach segments from {}", store.root().display());
-    let attachment = Attachment::new(&candidates, wanted, root_segment).with_context(doing)?;
+    let attachment =
+        Attachment::new(&candidates, wanted, root_segment, group).with_context(doing)?;
     let mut held = Vec::new();
     for &name in &attachment.names {
-        if let Some(at) = spaces.iter().position(|space| space.name() == name) {
-            let space = spaces.swap_remove(at);
+        if let Some(at) = spaces.iter().position(|(space, _)| space.name() == name) {
+            let (space, _) = spaces.swap_remove(at);
             let rules = Rules::of(store, name, space.generation())?;
             rules.admit(name, guest).with_context(doing)?;
             held.push(Arc::new(space));

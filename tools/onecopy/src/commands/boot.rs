@@ -15,27 +15,34 @@ use onecopy_store::Store;
 
 use super::attach;
 use super::attach::Attached;
+use super::Places;
 use crate::boot;
 use crate::boot::End;
 use crate::cli::BootArgs;
 use crate::emulator;
 use crate::segments::Attachment;
+use crate::terminal;
 
 /// What every guest's kernel is told: where its console is, and to end after a panic.
 const PARAMETERS: &str = "console=ttyS0 panic=-1";
 
-pub(super) fn run(args: &BootArgs, store: &Store) -> anyhow::Result<End> {
+pub(super) fn run(args: &BootArgs, places: &Places, json: bool) -> anyhow::Result<End> {
     // What is no name of a guest is on no list.
     let guest = args.name.parse().ok();
-    let Attached { attachment, spaces } =
-        attach::attach(&args.segments, args.root_segment, guest.as_ref(), store)?;
+    let Attached { attachment, spaces } = attach::attach(
+        &args.segments,
+        args.root_segment,
+        guest.as_ref(),
+        &args.group,
+        &places.store,
+    )?;
     for path in [Some(&args.kernel), args.initrd.as_ref()]
         .into_iter()
         .flatten()
     {
         std::fs::File::open(path).with_context(|| format!("Cannot open {}", path.display()))?;
     }
-    let qemu = emulator::find(args.qemu.as_deref())?;
+    let qemu = emulator::find(args.qemu.as_deref(), &places.confinement)?;
     let accel = emulator::choose(args.accel, &qemu);
     let config = Config {
         name: args.name.clone(),
@@ -51,8 +58,9 @@ pub(super) fn run(args: &BootArgs, store: &Store) -> anyhow::Result<End> {
         console_log: args.console_log.clone(),
         ..Config::new(qemu, accel)
     };
-    let end = boot::run(&config, args.timeout.map(Duration::from_secs))?;
-    leave(spaces, store);
+    let tee = terminal::console_output(json);
+    let end = boot::run(&config, tee, args.timeout.map(Duration::from_secs))?;
+    leave(spaces, &places.store);
     Ok(end)
 }
 

@@ -26,10 +26,12 @@ pub(super) fn run(args: &DefsegArgs, store: &Store) -> anyhow::Result<DefinedSpa
         .collect();
     // What no guest could attach need not be saved.
     segments::access(&kinds).with_context(|| format!("{name} cannot be defined"))?;
-    if !args.dry_run {
-        definition.define(store)?;
-    }
-    Ok(DefinedSpace { definition })
+    let path = if args.dry_run {
+        None
+    } else {
+        Some(definition.define(store)?)
+    };
+    Ok(DefinedSpace::new(&definition, path))
 }
 
 fn members(args: &DefsegArgs) -> Vec<DefinedMember> {

@@ -19,5 +19,6 @@ pub(super) fn run(args: &DefsysArgs, systems: &Systems) -> anyhow::Result<Define
     if !args.dry_run {
         systems.define(&definition)?;
     }
-    Ok(Defined { definition })
+    let path = systems.skeleton(args.name);
+    Ok(Defined::new(definition, path, !args.dry_run))
 }

@@ -18,6 +18,7 @@ pub(super) fn run(args: &DoctorArgs, places: &Places, run: &Path) -> Examined {
         store: places.systems.root().to_owned(),
         run: run.to_owned(),
         qemu: args.qemu.clone(),
+        confinement: places.confinement.clone(),
     });
     let (store, systems, guests) = (&places.store, &places.systems, &places.guests);
     let (leftovers, failed) = Leftover::find(store, systems, guests);
@@ -29,6 +30,5 @@ pub(super) fn run(args: &DoctorArgs, places: &Places, run: &Path) -> Examined {
         findings: doctor::judge(&facts),
         leftovers: leftovers.iter().map(clean).collect(),
         failed,
-        json: args.json,
     }
 }

@@ -13,6 +13,7 @@ use onecopy_machine::accel::Choice;
 use onecopy_machine::Interrupt;
 use onecopy_machine::SegmentDevice;
 use onecopy_machine::Tee;
+use onecopy_store::Group;
 use onecopy_store::Space;
 use onecopy_system::ipl;
 use onecopy_system::Guest;
@@ -29,6 +30,7 @@ use crate::boot;
 use crate::boot::End;
 use crate::cli::IplArgs;
 use crate::keeper;
+use crate::outcome::Ended;
 use crate::outcome::Outcome;
 use crate::segments::Wanted;
 use crate::terminal;
@@ -43,14 +45,16 @@ pub(super) struct Plan {
 }
 
 /// Starts a guest, and lets another process keep it unless it is to be in the foreground.
-pub(super) fn run(args: &IplArgs, places: &Places) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &IplArgs, places: &Places, json: bool) -> anyhow::Result<Outcome> {
     let interrupt = boot::watch_signals()?;
     if let Some(partition) = &args.partition {
         // What is wrong is known before there is another process.
         partition::guest::check_start(partition, args.guest.as_ref(), places, &interrupt)?;
     }
     if args.foreground {
-        return Ok(Outcome::Booted(foreground(args, places, &interrupt)?));
+        return Ok(Outcome::Booted(Ended::new(&foreground(
+            args, places, &interrupt, json,
+        )?)));
     }
     Ok(Outcome::Started(keeper::start(args.timeout, &interrupt)?))
 }
@@ -63,8 +67,13 @@ pub(super) fn keep(args: &IplArgs, places: &Places) -> anyhow::Result<Outcome> {
     Ok(Outcome::Kept)
 }
 
-fn foreground(args: &IplArgs, places: &Places, interrupt: &Interrupt) -> anyhow::Result<End> {
-    let tee = Box::new(std::io::stdout());
+fn foreground(
+    args: &IplArgs,
+    places: &Places,
+    interrupt: &Interrupt,
+    json: bool,
+) -> anyhow::Result<End> {
+    let tee = terminal::console_output(json);
     let mut guest = start(args, places, Some(tee), interrupt)?;
     let _keyboard = Keyboard::take(CtrlC::Ours)?;
     terminal::forward_input(guest.machine().console().clone())?;
@@ -113,6 +122,7 @@ fn plan(args: &IplArgs, places: &Places, interrupt: &Interrupt) -> anyhow::Resul
             },
             timeout: args.timeout,
             interrupt: interrupt.clone(),
+            confinement: places.confinement.clone(),
             ..options
         },
         small_pages,
@@ -122,15 +132,24 @@ fn plan(args: &IplArgs, places: &Places, interrupt: &Interrupt) -> anyhow::Resul
 fn of_arguments(name: Name, args: &IplArgs, places: &Places) -> anyhow::Result<Plan> {
     let guest = args.guest.as_ref();
     let args = &args.resources;
-    let given = attached(args.parm.as_deref(), &args.segments, guest, places)?;
+    let group = group_of(args.group.as_ref(), &args.segments, name, places)?;
+    let given = attached(
+        args.parm.as_deref(),
+        &args.segments,
+        guest,
+        group.as_ref(),
+        places,
+    )?;
     Ok(Plan {
         options: IplOptions {
+            group,
             memory_bytes: args.memory,
             cpus: args.cpus,
             segments: given.segments,
             spaces: given.spaces,
             nics: args.nics.iter().map(|nic| nic.options.clone()).collect(),
             balloon: args.balloon,
+            smsg: args.smsg,
             disks: args.disks.iter().map(|disk| disk.0.clone()).collect(),
             resources: ResourceOptions {
                 hostname: args.hostname.clone(),
@@ -152,14 +171,32 @@ pub(super) struct Given {
     pub(super) spaces: Vec<Arc<Space>>,
 }
 
-/// Finds segments, and names them in the parm.
+/// Returns the trust group that the system must have: what is asked for, or what it has now if segments
+/// are chosen for it.
+pub(super) fn group_of(
+    wanted: Option<&Group>,
+    segments: &[Wanted],
+    name: Name,
+    places: &Places,
+) -> anyhow::Result<Option<Group>> {
+    if wanted.is_some() || segments.is_empty() {
+        return Ok(wanted.cloned());
+    }
+    let generation = places.systems.acquire(name)?;
+    Ok(Some(generation.manifest().group.clone()))
+}
+
+/// Finds segments of this trust group, and names them in the parm.
 pub(super) fn attached(
     parm: Option<&str>,
     wanted: &[Wanted],
     guest: Option<&GuestName>,
+    group: Option<&Group>,
     places: &Places,
 ) -> anyhow::Result<Given> {
-    let Attached { attachment, spaces } = attach::attach(wanted, None, guest, &places.store)?;
+    let group = group.cloned().unwrap_or_default();
+    let Attached { attachment, spaces } =
+        attach::attach(wanted, None, guest, &group, &places.store)?;
     Ok(Given {
         parm: match attachment.parameters.as_slice() {
             [] => parm.map(str::to_owned),

@@ -18,7 +18,7 @@ pub(super) fn run(args: &LogoffArgs, guests: &Guests) -> anyhow::Result<LoggedOf
     };
     let by_itself = Running::find(guests, &args.guest)?.logoff(how, &Interrupt::default())?;
     Ok(LoggedOff {
-        guest: args.guest.clone(),
+        guest: args.guest.to_string(),
         by_itself,
     })
 }

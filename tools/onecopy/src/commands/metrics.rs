@@ -9,10 +9,14 @@ use crate::cli::MetricsArgs;
 use crate::files;
 use crate::outcome::Measured;
 
-pub(super) fn run(args: &MetricsArgs, mut collector: Collector) -> anyhow::Result<Measured> {
+pub(super) fn run(
+    args: &MetricsArgs,
+    mut collector: Collector,
+    json: bool,
+) -> anyhow::Result<Measured> {
     let sample = collector.sample()?;
     let Some(path) = &args.textfile else {
-        return Ok(if args.json {
+        return Ok(if json {
             Measured::Json(sample)
         } else {
             Measured::Text(onecopy_observe::metrics(&sample))

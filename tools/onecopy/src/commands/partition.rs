@@ -7,12 +7,7 @@ mod examine;
 pub(super) mod guest;
 mod upgrade;
 
-use onecopy_partition::Error;
-use onecopy_partition::Kind;
-use onecopy_system::Error as SystemError;
-
 use super::Places;
-use crate::cli::ListArgs;
 use crate::cli::PartitionCommand;
 use crate::cli::RemoveArgs;
 use crate::cli::ShowArgs;
@@ -20,11 +15,6 @@ use crate::outcome::Outcome;
 use crate::outcome::PartitionList;
 use crate::outcome::Removed;
 use crate::outcome::Shown;
-use crate::DAMAGED;
-use crate::FAILURE;
-use crate::SHORTAGE;
-use crate::UNKNOWN;
-use crate::WRONG_STATE;
 
 /// Carries out a verb.
 pub(super) fn run(command: &PartitionCommand, places: &Places) -> anyhow::Result<Outcome> {
@@ -33,7 +23,7 @@ pub(super) fn run(command: &PartitionCommand, places: &Places) -> anyhow::Result
             Outcome::ChangedPartition(Box::new(define::run(args, places)?))
         }
         PartitionCommand::Show(args) => Outcome::Partition(Box::new(show(args, places)?)),
-        PartitionCommand::List(args) => Outcome::Partitions(list(args, places)?),
+        PartitionCommand::List(_) => Outcome::Partitions(list(places)?),
         PartitionCommand::Upgrade(args) => {
             Outcome::ChangedPartition(Box::new(upgrade::upgrade(args, places)?))
         }
@@ -44,34 +34,15 @@ pub(super) fn run(command: &PartitionCommand, places: &Places) -> anyhow::Result
     })
 }
 
-/// Returns the exit status for a failure, by its kind.
-pub(super) fn exit_status(error: &anyhow::Error) -> u8 {
-    if let Some(error) = error.downcast_ref::<Error>() {
-        return match error.kind() {
-            Kind::Failed => FAILURE,
-            Kind::Unknown => UNKNOWN,
-            Kind::State => WRONG_STATE,
-            Kind::Shortage => SHORTAGE,
-            Kind::Damaged => DAMAGED,
-        };
-    }
-    match error.downcast_ref::<SystemError>() {
-        Some(SystemError::NotFound { .. } | SystemError::NotSaved(_)) => UNKNOWN,
-        Some(SystemError::PartitionRuns { .. } | SystemError::GuestExists(_)) => WRONG_STATE,
-        Some(SystemError::Manifest { .. } | SystemError::Corrupt { .. }) => DAMAGED,
-        _ => FAILURE,
-    }
-}
-
 fn show(args: &ShowArgs, places: &Places) -> anyhow::Result<Shown> {
     let partition = places.partitions.find(&args.partition)?;
     Ok(Shown {
         partition: examine::closely(&partition, places)?,
-        json: args.json,
     })
 }
 
-fn list(args: &ListArgs, places: &Places) -> anyhow::Result<PartitionList> {
+/// Lists all partitions.
+pub(super) fn list(places: &Places) -> anyhow::Result<PartitionList> {
     let listed = places.partitions.list()?;
     let partitions = listed.partitions.iter();
     Ok(PartitionList {
@@ -80,7 +51,6 @@ fn list(args: &ListArgs, places: &Places) -> anyhow::Result<PartitionList> {
             .map(|partition| examine::briefly(partition, places))
             .collect::<Result<_, _>>()?,
         invalid: listed.damaged.into_iter().map(Into::into).collect(),
-        json: args.json,
     })
 }
 
@@ -89,6 +59,5 @@ fn remove(args: &RemoveArgs, places: &Places) -> anyhow::Result<Removed> {
     Ok(Removed {
         partition: args.partition.clone(),
         kernel: entry.kernel,
-        json: args.json,
     })
 }

@@ -8,13 +8,7 @@ use crate::outcome::PurgedName;
 
 pub(super) fn run(command: &PurgeCommand, places: &Places) -> anyhow::Result<PurgedName> {
     Ok(match command {
-        PurgeCommand::Nss(args) => PurgedName {
-            name: args.name,
-            purged: places.systems.purge(args.name)?,
-        },
-        PurgeCommand::Seg(args) => PurgedName {
-            name: args.name,
-            purged: places.store.purge(args.name)?,
-        },
+        PurgeCommand::Nss(args) => PurgedName::new(args.name, places.systems.purge(args.name)?),
+        PurgeCommand::Seg(args) => PurgedName::new(args.name, places.store.purge(args.name)?),
     })
 }

@@ -3,5 +3,6 @@
 //! `onecopy query`
 
 pub(super) mod guests;
+pub(super) mod memory;
 pub(super) mod segments;
 pub(super) mod systems;

@@ -34,6 +34,5 @@ pub(super) fn run(args: &ReportArgs, mut collector: Collector) -> anyhow::Result
         samples: history.samples.len(),
         guests: guests.len(),
         shrinks: history.shrinks.len(),
-        json: args.json,
     })
 }

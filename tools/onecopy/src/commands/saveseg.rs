@@ -36,6 +36,7 @@ pub(super) fn run(args: &SavesegArgs, places: &Places) -> anyhow::Result<Saved> 
         builder = builder.ownership(Ownership::Root);
     }
     let wishes = wishes(args, defined.as_ref().map(|(definition, _)| definition))?;
+    store.assign_group(args.name, args.group.as_ref())?;
     save(builder, wishes.clone().sources(), wishes, defined, store)
 }
 

@@ -8,48 +8,43 @@ use anyhow::Context;
 use onecopy_system::save;
 use onecopy_system::save_running;
 use onecopy_system::Generation;
-use onecopy_system::Guests;
 use onecopy_system::Plan;
 use onecopy_system::Running;
 use onecopy_system::RunningOptions;
 use onecopy_system::SaveOptions;
-use onecopy_system::Systems;
 
+use super::Places;
 use crate::boot;
 use crate::cli::SavesysArgs;
 use crate::emulator;
 use crate::outcome::SavedSystem;
 
-pub(super) fn run(
-    args: &SavesysArgs,
-    systems: &Systems,
-    guests: &Guests,
-) -> anyhow::Result<SavedSystem> {
+pub(super) fn run(args: &SavesysArgs, places: &Places) -> anyhow::Result<SavedSystem> {
+    let (systems, guests) = (&places.systems, &places.guests);
     let generation = match &args.running {
         Some(guest) => {
             let options = RunningOptions {
                 name: args.name,
                 qemu: args.qemu.clone(),
+                confinement: places.confinement.clone(),
                 timeout: args.timeout,
                 interrupt: boot::watch_signals()?,
             };
             save_running(&options, &Running::find(guests, guest)?, systems)?
         }
-        None => save_template(args, systems)?,
+        None => save_template(args, places)?,
     };
-    Ok(SavedSystem {
-        manifest: generation.manifest().clone(),
-        path: generation.path().to_owned(),
-    })
+    Ok(SavedSystem::new(&generation, systems.class(&generation)?))
 }
 
-fn save_template(args: &SavesysArgs, systems: &Systems) -> anyhow::Result<Generation> {
+fn save_template(args: &SavesysArgs, places: &Places) -> anyhow::Result<Generation> {
+    let systems = &places.systems;
     if let Some(path) = &args.initrd {
         File::open(path).with_context(|| format!("Cannot open {}", path.display()))?;
     }
     let definition = systems.take_definition(args.name)?;
     let plan = Plan::new(args.name, &args.layout.wishes(), definition)?;
-    let qemu = emulator::find(args.qemu.as_deref())?;
+    let qemu = emulator::find(args.qemu.as_deref(), &places.confinement)?;
     let accel = emulator::choose(args.accel, &qemu);
     let options = SaveOptions {
         name: args.name,
@@ -61,6 +56,7 @@ fn save_template(args: &SavesysArgs, systems: &Systems) -> anyhow::Result<Genera
         memory_bytes: plan.memory_bytes,
         kernel_bytes: plan.kernel_bytes,
         definition: plan.definition,
+        group: plan.group,
         append: args.append.clone(),
         protect: args.protect,
         timeout: args.timeout,

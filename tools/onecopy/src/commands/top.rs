@@ -39,7 +39,7 @@ struct Sampler {
     recorder: Option<Recorder>,
 }
 
-pub(super) fn run(args: &TopArgs, collector: Collector) -> anyhow::Result<Seen> {
+pub(super) fn run(args: &TopArgs, collector: Collector, json: bool) -> anyhow::Result<Seen> {
     let recorder = args.record.as_deref().map(Recorder::open).transpose()?;
     let mut sampler = Sampler {
         collector,
@@ -51,7 +51,7 @@ pub(super) fn run(args: &TopArgs, collector: Collector) -> anyhow::Result<Seen> 
         interactive: !args.once,
         ..View::default()
     };
-    if args.json {
+    if json {
         return Ok(Seen::Json(sampler.take()?));
     }
     if args.once {

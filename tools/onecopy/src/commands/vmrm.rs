@@ -68,7 +68,7 @@ impl Signals {
 }
 
 /// Manages guests, once or until a signal.
-pub(super) fn run(args: &VmrmRunArgs, run: &Path) -> anyhow::Result<Managed> {
+pub(super) fn run(args: &VmrmRunArgs, run: &Path, json: bool) -> anyhow::Result<Managed> {
     let path = args.config.config.as_deref();
     // From here on a signal ends us in order.
     let signals = Signals::watch()?;
@@ -77,7 +77,7 @@ pub(super) fn run(args: &VmrmRunArgs, run: &Path) -> anyhow::Result<Managed> {
         record: args.record.clone(),
     };
     let mut service = Service::open(read(path)?, run, options)?;
-    let mut say = |event: &Event<'_>| write(event, args.json);
+    let mut say = |event: &Event<'_>| write(event, json);
     if args.once {
         let is_complete = service.once(&mut say)?;
         return Ok(Managed { is_complete });
@@ -87,7 +87,7 @@ pub(super) fn run(args: &VmrmRunArgs, run: &Path) -> anyhow::Result<Managed> {
 }
 
 /// Replays a trace.
-pub(super) fn simulate(args: &VmrmSimulateArgs) -> anyhow::Result<()> {
+pub(super) fn simulate(args: &VmrmSimulateArgs, json: bool) -> anyhow::Result<()> {
     let config = read(args.config.config.as_deref())?;
     let place = || format!("Cannot replay {}", args.trace.display());
     let file = File::open(&args.trace).with_context(place)?;
@@ -96,7 +96,7 @@ pub(super) fn simulate(args: &VmrmSimulateArgs) -> anyhow::Result<()> {
         let (sample, decision) = simulator.step(&recorded.with_context(place)?);
         if decision.mode != Mode::Hold {
             let event = Event::mode(sample.unix_ms, &decision, &sample.host);
-            write(&event, args.json)?;
+            write(&event, json)?;
         }
         for order in &decision.orders {
             let event = Event::Shrink {
@@ -105,10 +105,10 @@ pub(super) fn simulate(args: &VmrmSimulateArgs) -> anyhow::Result<()> {
                 delivery: &Delivery::NotSent,
                 host: &sample.host,
             };
-            write(&event, args.json)?;
+            write(&event, json)?;
         }
     }
-    write(&Event::Summary(simulator.summary()), args.json)?;
+    write(&Event::Summary(simulator.summary()), json)?;
     Ok(())
 }
 

@@ -8,25 +8,32 @@ use std::io::Write;
 use onecopy_observe::doctor::Finding;
 use onecopy_observe::doctor::Leftover;
 use onecopy_observe::doctor::Severity;
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::style;
+
 /// Everything that was examined.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Examined {
+    /// What was looked at.
     pub(crate) findings: Vec<Finding>,
+    /// What a crash has left.
     pub(crate) leftovers: Vec<Remains>,
     /// What could not be looked at.
     pub(crate) failed: Vec<String>,
-    #[serde(skip)]
-    pub(crate) json: bool,
 }
 
 /// What a crash has left, and what became of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Remains {
+    /// A word for programs that read this, always the same.
     id: &'static str,
+    /// What is left.
     what: String,
+    /// Whether it was removed.
     removed: bool,
+    /// Why it could not be removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -53,17 +60,13 @@ impl Examined {
     }
 
     pub(super) fn render(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
-        if self.json {
-            serde_json::to_writer_pretty(&mut *out, self)?;
-            return writeln!(out);
-        }
         for finding in &self.findings {
-            let word = match finding.severity {
-                Severity::Ok => "ok",
-                Severity::Warning => "warning",
-                Severity::Error => "ERROR",
+            let (word, style) = match finding.severity {
+                Severity::Ok => ("ok", style::GOOD),
+                Severity::Warning => ("warning", style::WATCH),
+                Severity::Error => ("ERROR", style::BAD),
             };
-            writeln!(out, "{word:9}{}", finding.what)?;
+            writeln!(out, "{style}{word:9}{style:#}{}", finding.what)?;
             for line in [&finding.meaning, &finding.remedy] {
                 if !line.is_empty() {
                     writeln!(out, "         {line}")?;
@@ -71,13 +74,18 @@ impl Examined {
             }
         }
         for remains in &self.leftovers {
-            let word = if remains.removed { "removed" } else { "left" };
-            writeln!(out, "{word:9}{}", remains.what)?;
+            let (word, style) = if remains.removed {
+                ("removed", style::GOOD)
+            } else {
+                ("left", style::WATCH)
+            };
+            writeln!(out, "{style}{word:9}{style:#}{}", remains.what)?;
         }
         if self.leftovers.iter().any(|remains| !remains.removed) {
             writeln!(out, "         onecopy doctor --clean removes what is left.")?;
         } else if self.leftovers.is_empty() && self.failed.is_empty() {
-            writeln!(out, "{:9}Nothing is left of a crash", "ok")?;
+            let style = style::GOOD;
+            writeln!(out, "{style}{:9}{style:#}Nothing is left of a crash", "ok")?;
         }
         let errors = self
             .leftovers

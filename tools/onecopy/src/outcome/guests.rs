@@ -8,12 +8,13 @@ use std::iter;
 
 use onecopy_observe::GuestSample;
 use onecopy_observe::RangeSample;
+use onecopy_store::Group;
 use onecopy_system::guests::Record;
-use onecopy_system::GuestName;
 use onecopy_system::MacAddress;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::table::write_list;
+use super::table::write_table;
 use crate::keeper::Started;
 use crate::size;
 
@@ -21,9 +22,11 @@ use crate::size;
 const PAGE_BYTES: u64 = 4096;
 
 /// A guest that was ended.
-#[derive(Debug)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct LoggedOff {
-    pub(crate) guest: GuestName,
+    /// Name of the guest.
+    pub(crate) guest: String,
+    /// Whether it has switched itself off, and was not cut off.
     pub(crate) by_itself: bool,
 }
 
@@ -37,35 +40,51 @@ pub(crate) enum Left {
 }
 
 /// Everything that `query guests` has found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct GuestList {
+    /// The guests, by name.
     pub(crate) guests: Vec<ListedGuest>,
-    #[serde(skip)]
-    pub(crate) json: bool,
 }
 
 /// A guest.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ListedGuest {
+    /// Name of the guest.
     name: String,
+    /// Its trust group.
+    group: String,
+    /// The partition that it runs in.
     partition: Option<String>,
+    /// The saved system that it was started from.
     system: String,
+    /// The generation of that.
     generation: u64,
+    /// The process of its QEMU.
     pid: Option<u32>,
+    /// `starting` until it has its identity, then QEMU's run state, for example `running`; `silent` when QEMU does not answer.
     state: String,
+    /// Its memory.
     memory_bytes: u64,
+    /// Its processors.
     cpus: u32,
+    /// The addresses of its network cards.
     mac_addresses: Vec<MacAddress>,
+    /// What it shares and what it costs, by range of memory; none if it is silent.
     ranges: Vec<ListedUsage>,
+    /// Why it is silent.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ListedUsage {
+    /// Pages in hexadecimal and type, for example `1000-17FF SR`.
     range: String,
+    /// What it shares with all others.
     shared_bytes: u64,
+    /// What exists only because of it.
     private_bytes: u64,
+    /// How many pages of 4 KiB it does not share any more.
     unshared_pages: u64,
 }
 
@@ -107,11 +126,7 @@ impl Left {
 
 impl GuestList {
     pub(super) fn render(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
-        write_list(out, self, self.json, &self.rows())?;
-        if self.json {
-            // The errors are in there.
-            return Ok(());
-        }
+        write_table(out, &self.rows())?;
         for guest in &self.guests {
             if let Some(error) = &guest.error {
                 writeln!(err, "onecopy: {}: {error}", guest.name)?;
@@ -120,11 +135,12 @@ impl GuestList {
         Ok(())
     }
 
-    /// There is a column for partitions if a guest runs in one.
+    /// There is a column for partitions if a guest runs in one, and for trust groups if one has one of its own.
     fn rows(&self) -> Vec<Vec<String>> {
         let title = [
             "GUEST",
             "PARTITION",
+            "GROUP",
             "SYSTEM",
             "GEN",
             "PID",
@@ -139,6 +155,15 @@ impl GuestList {
         let mut rows = vec![title.map(str::to_owned).to_vec()];
         for guest in &self.guests {
             rows.extend(guest.rows());
+        }
+        if self
+            .guests
+            .iter()
+            .all(|guest| guest.group == Group::default().as_str())
+        {
+            for row in &mut rows {
+                row.remove(2);
+            }
         }
         if self.guests.iter().all(|guest| guest.partition.is_none()) {
             for row in &mut rows {
@@ -159,6 +184,7 @@ impl ListedGuest {
         };
         Self {
             name: sample.name,
+            group: record.group.to_string(),
             partition: record.partition.as_ref().map(ToString::to_string),
             system: sample.system,
             generation: sample.generation,
@@ -177,6 +203,7 @@ impl ListedGuest {
         let left = vec![
             self.name.clone(),
             self.partition.clone().unwrap_or_default(),
+            self.group.clone(),
             self.system.clone(),
             self.generation.to_string(),
             self.pid.map(|pid| pid.to_string()).unwrap_or_default(),

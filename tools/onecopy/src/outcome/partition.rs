@@ -17,15 +17,15 @@ use onecopy_partition::PartitionName;
 use onecopy_partition::Resources;
 use onecopy_system::guests::Record;
 use onecopy_system::MacAddress;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::table;
-use super::table::write_list;
+use super::table::write_table;
 use crate::size;
-use crate::DAMAGED;
 
 /// What was done to a partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Action {
     /// It was defined.
@@ -39,9 +39,11 @@ pub(crate) enum Action {
 }
 
 /// A partition that was changed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Changed {
+    /// What was done.
     pub(crate) action: Action,
+    /// Whether anything is different now.
     pub(crate) changed: bool,
     #[serde(skip)]
     pub(crate) from: Option<Name>,
@@ -49,70 +51,87 @@ pub(crate) struct Changed {
     pub(crate) asked_now: bool,
     /// The guest that was started again.
     pub(crate) restarted: Option<String>,
+    /// The partition as it is now.
     pub(crate) partition: ListedPartition,
-    #[serde(skip)]
-    pub(crate) json: bool,
 }
 
 /// A partition in detail.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Shown {
+    /// The partition.
     pub(crate) partition: ListedPartition,
-    #[serde(skip)]
-    pub(crate) json: bool,
 }
 
 /// A partition that was removed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Removed {
+    /// Name of the partition that was removed.
     #[serde(rename = "removed")]
     pub(crate) partition: PartitionName,
+    /// The kernel that served it.
     #[serde(serialize_with = "table::display")]
+    #[schemars(with = "String")]
     pub(crate) kernel: Name,
-    #[serde(skip)]
-    pub(crate) json: bool,
 }
 
 /// Everything that `partition list` has found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct PartitionList {
+    /// Partitions that can be used.
     pub(crate) partitions: Vec<ListedPartition>,
+    /// Those that cannot.
     pub(crate) invalid: Vec<InvalidPartition>,
+    /// What the host gives, and what is taken of it.
     #[serde(rename = "inventory")]
     pub(crate) given: Given,
-    #[serde(skip)]
-    pub(crate) json: bool,
 }
 
 /// A partition that can be used.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ListedPartition {
+    /// Name of the partition.
     name: PartitionName,
+    /// The saved system that serves it.
     #[serde(serialize_with = "table::display")]
+    #[schemars(with = "String")]
     kernel: Name,
+    /// The one before its last upgrade, for a rollback.
     previous: Option<String>,
+    /// When its kernel was set, in seconds since 1970.
     changed_unix_seconds: u64,
+    /// `stopped`, `starting` or `running`.
     pub(crate) state: &'static str,
+    /// What the next guest is started from; nothing if that cannot be.
     pub(crate) next: Option<NextIpl>,
+    /// Why there is nothing to start from.
     pub(crate) error: Option<String>,
+    /// The guest that runs in it.
     pub(crate) guest: Option<ServedGuest>,
+    /// The file of its resources.
     resources_file: PathBuf,
+    /// What its guest has.
     resources: ListedResources,
 }
 
 /// What the next guest is started from.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct NextIpl {
+    /// The generation of the saved system.
     pub(crate) generation: u64,
+    /// What identifies the build of its kernel.
     pub(crate) build_id: Option<String>,
 }
 
 /// The guest that runs in a partition.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ServedGuest {
+    /// Name of the guest.
     name: String,
+    /// The process of its QEMU.
     pid: Option<u32>,
+    /// The saved system that it was started from.
     kernel: String,
+    /// The generation of that.
     generation: u64,
     /// Of the kernel that it was started from.
     build_id: Option<String>,
@@ -120,47 +139,78 @@ pub(crate) struct ServedGuest {
     pub(crate) memory_build_id: Option<String>,
     /// Whether the next one is started from the same.
     current: bool,
+    /// Its memory.
     memory_bytes: u64,
+    /// Its processors.
     cpus: u32,
+    /// The addresses of its network cards.
     mac_addresses: Vec<MacAddress>,
+    /// Why its memory could not be looked at.
     pub(crate) error: Option<String>,
 }
 
 /// What a partition has.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ListedResources {
+    /// Memory.
     memory_bytes: u64,
+    /// Processors.
     cpus: u32,
+    /// Segments that are attached, as they were typed.
     segments: Vec<String>,
+    /// Network cards, as they were typed.
     nics: Vec<String>,
+    /// Disks.
     disks: Vec<Disk>,
+    /// Host name, if it is not the name of the guest.
     hostname: Option<String>,
+    /// The machine-id.
     machine_id: Option<String>,
+    /// The trust group that its kernel must have, if one is asked for.
+    group: Option<String>,
+    /// What is added to the command line, or replaces it.
     parm: Option<String>,
+    /// What the guest is told.
     other: BTreeMap<String, String>,
+    /// Whether the host's huge pages are not used.
     small_pages: bool,
+    /// Whether the guest has a balloon.
     balloon: bool,
+    /// Whether it takes messages.
+    smsg: bool,
+    /// Whether it may have more than the host gives.
     overcommit: bool,
 }
 
 /// A partition that cannot be used.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct InvalidPartition {
+    /// Name of the partition.
     name: PartitionName,
+    /// The saved system that serves it.
     #[serde(serialize_with = "table::display")]
+    #[schemars(with = "String")]
     kernel: Name,
+    /// Why it cannot be used.
     error: String,
 }
 
 /// What the host gives to partitions, and what they have of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Given {
+    /// The file that says it; nothing if all that the host has is given.
     pub(crate) file: Option<PathBuf>,
+    /// Memory that there is for partitions.
     pub(crate) memory_bytes: u64,
+    /// Processors that there are for partitions.
     pub(crate) cpus: u32,
+    /// Segments that partitions may attach; nothing if all.
     pub(crate) segments: Option<Vec<String>>,
+    /// Disks that partitions may have; nothing if all.
     pub(crate) disks: Option<Vec<PathBuf>>,
+    /// Memory that partitions have.
     pub(crate) taken_memory_bytes: u64,
+    /// Processors that partitions have.
     pub(crate) taken_cpus: u64,
 }
 
@@ -230,6 +280,7 @@ impl ListedResources {
             disks,
             hostname,
             machine_id,
+            group,
             parm,
             other,
             ..
@@ -242,10 +293,12 @@ impl ListedResources {
             disks,
             hostname,
             machine_id,
+            group,
             parm,
             other,
             small_pages: resources.small_pages,
             balloon: resources.balloon,
+            smsg: resources.smsg,
             overcommit: resources.overcommit,
         }
     }
@@ -262,21 +315,13 @@ impl From<Damaged> for InvalidPartition {
 }
 
 impl PartitionList {
-    /// Returns the exit status.
-    pub(super) fn exit_status(&self) -> u8 {
-        if self.invalid.is_empty() {
-            0
-        } else {
-            DAMAGED
-        }
+    /// Whether nothing is invalid.
+    pub(super) fn is_sound(&self) -> bool {
+        self.invalid.is_empty()
     }
 
     pub(super) fn render(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
-        write_list(out, self, self.json, &self.rows())?;
-        if self.json {
-            // Everything is in there.
-            return Ok(());
-        }
+        write_table(out, &self.rows())?;
         let given = &self.given;
         writeln!(
             out,

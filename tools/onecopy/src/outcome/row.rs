@@ -21,21 +21,24 @@ pub(super) struct Row {
     pub(super) saved_unix_seconds: Option<u64>,
     pub(super) pages: String,
     pub(super) allow: String,
+    pub(super) group: Option<String>,
     pub(super) check: Option<&'static str>,
 }
 
 impl Row {
-    /// Returns the table, with columns for lists of guests and for checks where there are any.
+    /// Returns the table, with columns for lists of guests, for trust groups and for checks where there are any.
     pub(super) fn table(rows: &[Self]) -> Vec<Vec<String>> {
         let restricted = rows.iter().any(|row| !row.allow.is_empty());
         let checked = rows.iter().any(|row| row.check.is_some());
         let title = [
-            "NAME", "GEN", "CLASS", "USERS", "MEMORY", "SAVED", "RANGES", "ALLOW", "CHECK",
+            "NAME", "GEN", "CLASS", "USERS", "MEMORY", "SAVED", "RANGES", "ALLOW", "GROUP", "CHECK",
         ];
-        let line = |[fixed @ .., allow, check]: [String; 9]| {
+        let grouped = rows.iter().any(|row| row.group.is_some());
+        let line = |[fixed @ .., allow, group, check]: [String; 10]| {
             let fixed: [String; 7] = fixed;
             let mut line = Vec::from(fixed);
             line.extend(restricted.then_some(allow));
+            line.extend(grouped.then_some(group));
             line.extend(checked.then_some(check));
             line
         };
@@ -44,7 +47,7 @@ impl Row {
         [title].into_iter().chain(lines).collect()
     }
 
-    fn cells(&self) -> [String; 9] {
+    fn cells(&self) -> [String; 10] {
         let shown = |text: Option<String>| text.unwrap_or_else(|| NOTHING.to_owned());
         let allow = (!self.allow.is_empty()).then(|| self.allow.clone());
         [
@@ -56,6 +59,7 @@ impl Row {
             shown(self.saved_unix_seconds.map(utc)),
             self.pages.clone(),
             shown(allow),
+            shown(self.group.clone()),
             shown(self.check.map(str::to_owned)),
         ]
     }
@@ -76,6 +80,7 @@ mod tests {
             saved_unix_seconds: None,
             pages: "0-1FFFF EW".to_owned(),
             allow: allow.to_owned(),
+            group: None,
             check,
         };
         let shown = |rows: &[Row]| -> Vec<String> {

@@ -11,6 +11,7 @@ use onecopy_observe::screen::View;
 use onecopy_observe::Sample;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The width of what is shown without a terminal, in characters.
@@ -39,27 +40,29 @@ pub(crate) enum Measured {
 }
 
 /// A report that was written.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Reported {
+    /// The report.
     pub(crate) file: PathBuf,
+    /// How many samples are in it.
     pub(crate) samples: usize,
+    /// How many guests are.
     pub(crate) guests: usize,
+    /// How many requests by SHRINK are.
     pub(crate) shrinks: usize,
-    #[serde(skip)]
-    pub(crate) json: bool,
 }
 
 impl Seen {
     pub(super) fn render(&self, out: &mut dyn Write) -> io::Result<()> {
         match self {
-            Self::Nothing => Ok(()),
+            // JSON is written as such.
+            Self::Nothing | Self::Json(_) => Ok(()),
             Self::Once(view) => {
                 let area = Rect::new(0, 0, WIDTH, screen::height(view));
                 let mut buffer = Buffer::empty(area);
                 screen::draw(view, area, &mut buffer);
                 write!(out, "{}", screen::text(&buffer))
             }
-            Self::Json(sample) => write_json(out, sample),
         }
     }
 }
@@ -67,18 +70,14 @@ impl Seen {
 impl Measured {
     pub(super) fn render(&self, out: &mut dyn Write) -> io::Result<()> {
         match self {
-            Self::Written => Ok(()),
+            Self::Written | Self::Json(_) => Ok(()),
             Self::Text(text) => write!(out, "{text}"),
-            Self::Json(sample) => write_json(out, sample),
         }
     }
 }
 
 impl Reported {
     pub(super) fn render(&self, out: &mut dyn Write) -> io::Result<()> {
-        if self.json {
-            return write_json(out, self);
-        }
         let plural = |count: usize, what: &str| match count {
             1 => format!("1 {what}"),
             _ => format!("{count} {what}s"),
@@ -92,9 +91,4 @@ impl Reported {
             plural(self.shrinks, "SHRINK")
         )
     }
-}
-
-fn write_json(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, value)?;
-    writeln!(out)
 }

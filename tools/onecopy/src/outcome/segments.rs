@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use onecopy_format::segment_space::Member;
 use onecopy_format::segment_space::Name;
+use onecopy_store::Group;
 use onecopy_store::MemberCheck;
 use onecopy_store::MemberState;
 use onecopy_store::Space;
@@ -15,12 +16,13 @@ use onecopy_system::Attachment;
 use onecopy_system::Class;
 use onecopy_system::GuestName;
 use onecopy_system::Rules;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::segment_skeletons::SpaceSkeleton;
 use super::table;
 use super::table::utc;
-use super::table::write_list;
+use super::table::write_table;
 use crate::size;
 
 /// What stands where there is nothing to say.
@@ -32,72 +34,104 @@ const TITLE: [&str; 10] = [
 ];
 
 /// Everything that `query seg` has found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub(crate) struct Segments {
+    /// Segment spaces that can be used.
     #[serde(rename = "segment_spaces")]
     pub(crate) spaces: Vec<ListedSpace>,
+    /// Those that were defined and not saved yet.
     pub(crate) skeletons: Vec<SpaceSkeleton>,
+    /// Those that cannot.
     pub(crate) invalid: Vec<InvalidSpace>,
     #[serde(skip)]
     view: View,
 }
 
 /// What of it is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum View {
     /// A table of members.
+    #[default]
     Members,
     /// A table of users.
     Users,
-    /// Everything, as JSON.
-    Json,
 }
 
 /// A valid segment space.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ListedSpace {
+    /// Name of the segment space.
     #[serde(serialize_with = "table::display")]
+    #[schemars(with = "String")]
     name: Name,
+    /// Its trust group.
+    #[serde(serialize_with = "table::display")]
+    #[schemars(with = "String")]
+    group: Group,
+    /// What new guests get.
     generation: u64,
+    /// A, R or P; see query nss.
     class: char,
+    /// Who uses it.
     users: Vec<ListedUser>,
+    /// All that there are.
     generations: Vec<u64>,
+    /// Whether only certain guests may have it.
     restricted: bool,
+    /// Which.
     allow: Vec<String>,
+    /// Size of the file.
     size_bytes: u64,
+    /// The file.
     path: PathBuf,
+    /// Its members, by offset.
     members: Vec<ListedMember>,
 }
 
 /// Who uses a generation: a guest, or a process that is known only by what it holds.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ListedUser {
+    /// The guest, if it is known.
     guest: Option<String>,
+    /// The process, if no guest is known.
     pid: Option<u32>,
+    /// Whether it has a copy of its own.
     non_shared: bool,
+    /// Whether the guest does not use it any more.
     detached: bool,
+    /// Id of QEMU's device.
     device: Option<String>,
 }
 
 /// A member of a valid segment space.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ListedMember {
+    /// Name of the member.
     #[serde(serialize_with = "table::display")]
+    #[schemars(with = "String")]
     name: Name,
+    /// Type: SR, ER, SC, SW or EW, or one without saved content.
     #[serde(rename = "type")]
     kind: String,
+    /// Where it begins in the file.
     offset_bytes: u64,
+    /// Its size.
     size_bytes: u64,
+    /// The generation of the segment space that it was saved with.
     generation: u64,
+    /// When it was saved, in seconds since 1970.
     saved_unix_seconds: u64,
+    /// Its digest when it was saved; nothing for types without saved content.
     sha256: Option<String>,
+    /// Whether a guest can map it in place, in pages of 2 MiB.
     dax: bool,
+    /// With --verify: what was found.
     #[serde(skip_serializing_if = "Option::is_none")]
     check: Option<Check>,
 }
 
 /// What the check of a member has found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Check {
     Intact,
@@ -107,10 +141,13 @@ enum Check {
 }
 
 /// A segment space that cannot be used.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct InvalidSpace {
+    /// Name of the segment space.
     #[serde(serialize_with = "table::display")]
+    #[schemars(with = "String")]
     pub(crate) name: Name,
+    /// Why it cannot be used.
     pub(crate) error: String,
 }
 
@@ -132,9 +169,9 @@ impl Segments {
     pub(super) fn render(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
         let rows = match self.view {
             View::Users => self.user_rows(),
-            View::Members | View::Json => self.rows(),
+            View::Members => self.rows(),
         };
-        write_list(out, self, self.view == View::Json, &rows)?;
+        write_table(out, &rows)?;
         for invalid in &self.invalid {
             writeln!(err, "onecopy: {}", invalid.error)?;
         }
@@ -162,7 +199,9 @@ impl Segments {
         let lists = self.spaces.iter().map(|space| &space.allow);
         let mut lists = lists.chain(self.skeletons.iter().map(|skeleton| &skeleton.allow));
         let is_restricted = lists.any(|allow| !allow.is_empty());
-        let line = |mut row: Vec<String>, allow: &[String], check: &str| {
+        let is_grouped = self.spaces.iter().any(|space| !space.group.is_default());
+        let line = |mut row: Vec<String>, group: &str, allow: &[String], check: &str| {
+            row.extend(is_grouped.then(|| group.to_owned()));
             row.extend(is_restricted.then(|| shown(allow)));
             row.extend(is_checked.then(|| check.to_owned()));
             row
@@ -170,20 +209,20 @@ impl Segments {
         let mut rows = Vec::new();
         for skeleton in &self.skeletons {
             let cells = skeleton.rows(NOTHING).into_iter();
-            let lines = cells.map(|row| line(row, &skeleton.allow, NOTHING));
+            let lines = cells.map(|row| line(row, NOTHING, &skeleton.allow, NOTHING));
             rows.extend(lines.map(|row| (skeleton.name, None, row)));
         }
         for space in &self.spaces {
             for member in &space.members {
                 let check = member.check.map_or(NOTHING, Check::shown);
-                let row = line(member.row(space), &space.allow, check);
+                let row = line(member.row(space), space.group.as_str(), &space.allow, check);
                 rows.push((space.name, Some(space.generation), row));
             }
         }
         // What is coming stands before what there is; members keep their order.
         rows.sort_by_key(|(name, generation, _)| (*name, *generation));
         let title = TITLE.map(str::to_owned).to_vec();
-        let title = line(title, &["ALLOW".to_owned()], "CHECK");
+        let title = line(title, "GROUP", &["ALLOW".to_owned()], "CHECK");
         [title]
             .into_iter()
             .chain(rows.into_iter().map(|(_, _, row)| row))
@@ -203,6 +242,7 @@ impl Segments {
 impl ListedSpace {
     pub(crate) fn new(
         space: &Space,
+        group: Group,
         rules: &Rules,
         class: Class,
         users: Vec<ListedUser>,
@@ -216,6 +256,7 @@ impl ListedSpace {
         };
         Self {
             name: space.name(),
+            group,
             generation: space.generation(),
             class: class.letter(),
             users,

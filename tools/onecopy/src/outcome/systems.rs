@@ -7,120 +7,180 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use onecopy_format::segment_space::Name;
+use onecopy_store::Group;
 use onecopy_system::manifest::Machine;
-use onecopy_system::manifest::Manifest;
 use onecopy_system::ranges::notation;
 use onecopy_system::ranges::Range;
 use onecopy_system::Class;
 use onecopy_system::FileCheck;
 use onecopy_system::Generation;
 use onecopy_system::Purged;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::row::Row;
 use super::skeletons::ListedSkeleton;
 use super::table;
-use super::table::write_list;
+use super::table::write_table;
 use crate::size;
 
 /// A system that was saved.
-#[derive(Debug)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct SavedSystem {
-    pub(crate) manifest: Manifest,
-    pub(crate) path: PathBuf,
+    /// The generation that was saved.
+    #[serde(rename = "saved_system")]
+    system: ListedSystem,
+    #[serde(skip)]
+    ranges: String,
 }
 
 /// A system that was purged.
-#[derive(Debug)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct PurgedName {
-    pub(crate) name: Name,
-    pub(crate) purged: Purged,
+    /// Name of the segment space or saved system.
+    #[serde(serialize_with = "table::display")]
+    #[schemars(with = "String")]
+    name: Name,
+    /// The generations that were removed.
+    removed: Vec<u64>,
+    /// Those that stay until their last user has gone: class P.
+    pending: Vec<u64>,
+    /// Whether a definition was removed that was not saved yet.
+    skeleton: bool,
 }
 
 /// Everything that `query nss` has found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub(crate) struct SystemList {
+    /// Generations that can be used.
     #[serde(rename = "saved_systems")]
     pub(crate) systems: Vec<ListedSystem>,
+    /// Systems that were defined and not saved yet.
     pub(crate) skeletons: Vec<ListedSkeleton>,
+    /// What cannot be used.
     pub(crate) invalid: Vec<InvalidSystem>,
-    #[serde(skip)]
-    json: bool,
 }
 
 /// A generation with a valid manifest.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ListedSystem {
+    /// Name of the saved system.
     #[serde(serialize_with = "table::display")]
+    #[schemars(with = "String")]
     name: Name,
+    /// Its trust group.
+    #[serde(serialize_with = "table::display")]
+    #[schemars(with = "String")]
+    group: Group,
+    /// Number of the generation.
     generation: u64,
+    /// A: what new guests get; R: what those on its list get; P: kept until its last guest has ended.
     class: char,
+    /// The guests that were started from it and run.
     users: Vec<String>,
+    /// Its directory.
     path: PathBuf,
+    /// When it was saved, in seconds since 1970.
     saved_unix_seconds: u64,
+    /// Whether only some guests may start from it.
     restricted: bool,
+    /// Which these are.
     allow: Vec<String>,
+    /// What identifies the build of the kernel.
     build_id: Option<String>,
+    /// Command line of the kernel.
     command_line: String,
+    /// What the machine of a guest must be like.
     machine: Machine,
+    /// How memory is divided.
     ranges: Vec<ListedRange>,
+    /// The files that hold it.
     files: Vec<ListedFile>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ListedRange {
+    /// Pages in hexadecimal and type, for example `1000-17FF SR`.
     pages: String,
     #[serde(flatten)]
     range: Range,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ListedFile {
+    /// Name of the file.
     name: String,
+    /// Its size.
     size_bytes: u64,
+    /// Its digest when it was saved.
     sha256: String,
+    /// With --verify: `intact`, or what is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     check: Option<&'static str>,
 }
 
 /// A generation that cannot be used, or a skeleton, which has no number.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct InvalidSystem {
+    /// Name of the system.
     #[serde(serialize_with = "table::display")]
+    #[schemars(with = "String")]
     pub(crate) name: Name,
+    /// Number of the generation; nothing for a definition.
     pub(crate) generation: Option<u64>,
+    /// Why it cannot be used.
     pub(crate) error: String,
 }
 
 impl SavedSystem {
+    pub(crate) fn new(generation: &Generation, class: Class) -> Self {
+        Self {
+            system: ListedSystem::new(generation, class, Vec::new(), None),
+            ranges: notation::show(&generation.manifest().ranges),
+        }
+    }
+
     pub(super) fn render(&self, out: &mut dyn Write) -> io::Result<()> {
-        let manifest = &self.manifest;
-        let class = if manifest.restricted { ", class R" } else { "" };
+        let system = &self.system;
+        let class = if system.restricted { ", class R" } else { "" };
+        let group = match &system.group {
+            group if group.is_default() => String::new(),
+            group => format!(", trust group {group}"),
+        };
         writeln!(
             out,
-            "{} generation {}{class}: {}, {}, {}",
-            manifest.name,
-            manifest.generation,
-            size::show(manifest.machine.memory_bytes),
-            notation::show(&manifest.ranges),
-            self.path.display()
+            "{} generation {}{class}{group}: {}, {}, {}",
+            system.name,
+            system.generation,
+            size::show(system.machine.memory_bytes),
+            self.ranges,
+            system.path.display()
         )
     }
 }
 
 impl PurgedName {
+    pub(crate) fn new(name: Name, purged: Purged) -> Self {
+        Self {
+            name,
+            removed: purged.removed,
+            pending: purged.pending,
+            skeleton: purged.skeleton,
+        }
+    }
+
     pub(super) fn render(&self, out: &mut dyn Write) -> io::Result<()> {
-        for generation in &self.purged.removed {
+        for generation in &self.removed {
             writeln!(out, "{} generation {generation}: removed", self.name)?;
         }
-        for generation in &self.purged.pending {
+        for generation in &self.pending {
             writeln!(
                 out,
                 "{} generation {generation}: class P, removed when its last guest has ended",
                 self.name
             )?;
         }
-        if self.purged.skeleton {
+        if self.skeleton {
             writeln!(out, "{} skeleton: removed", self.name)?;
         }
         Ok(())
@@ -128,22 +188,13 @@ impl PurgedName {
 }
 
 impl SystemList {
-    pub(crate) fn new(json: bool) -> Self {
-        Self {
-            systems: Vec::new(),
-            skeletons: Vec::new(),
-            invalid: Vec::new(),
-            json,
-        }
-    }
-
     /// Whether nothing is invalid and no check failed.
     pub(super) fn is_sound(&self) -> bool {
         self.invalid.is_empty() && self.wrong().next().is_none()
     }
 
     pub(super) fn render(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
-        write_list(out, self, self.json, &self.rows())?;
+        write_table(out, &self.rows())?;
         for invalid in &self.invalid {
             let InvalidSystem {
                 name,
@@ -210,6 +261,7 @@ impl ListedSystem {
         let ranges = manifest.ranges.iter().map(ListedRange::new);
         Self {
             name: manifest.name,
+            group: manifest.group.clone(),
             generation: manifest.generation,
             class: class.letter(),
             users,
@@ -242,6 +294,7 @@ impl ListedSystem {
             saved_unix_seconds: Some(self.saved_unix_seconds),
             pages: ListedRange::show(&self.ranges),
             allow: self.allow.join(","),
+            group: (!self.group.is_default()).then(|| self.group.to_string()),
             check: self.check(),
         }
     }

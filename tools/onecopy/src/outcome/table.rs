@@ -8,48 +8,71 @@ use std::io::Write;
 use std::time::Duration;
 use std::time::UNIX_EPOCH;
 
-use serde::Serialize;
+use anstyle::Style;
 use serde::Serializer;
 
-/// Writes a table whose columns are as wide as their widest entry.
-fn write_table(out: &mut dyn Write, rows: &[Vec<String>]) -> io::Result<()> {
-    let columns = rows.first().map_or(0, Vec::len);
-    let width = |column: usize| {
-        rows.iter()
-            .filter_map(|row| row.get(column))
-            .map(String::len)
-            .max()
-            .unwrap_or_default()
+use super::style;
+
+/// How far columns are apart.
+const GAP: usize = 2;
+
+/// Writes a table whose columns are as wide as their widest entry, with titles in the first row.
+pub(super) fn write_table(out: &mut dyn Write, rows: &[Vec<String>]) -> io::Result<()> {
+    let Some((titles, lines)) = rows.split_first() else {
+        return Ok(());
     };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    for row in rows {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, &width)| format!("{cell:width$}"))
-            .collect();
-        writeln!(out, "{}", cells.join("  ").trim_end())?;
+    let widths = widths(rows);
+    write_row(out, titles, &widths, |_, _| style::TITLE)?;
+    for line in lines {
+        let of_cell = |column: usize, cell: &str| {
+            let title = titles.get(column).map_or("", String::as_str);
+            style::of_cell(title, cell)
+        };
+        write_row(out, line, &widths, of_cell)?;
     }
     Ok(())
 }
 
-/// Writes a list as JSON, or as the table that `rows` are.
-pub(super) fn write_list(
-    out: &mut dyn Write,
-    list: &impl Serialize,
-    json: bool,
-    rows: &[Vec<String>],
-) -> io::Result<()> {
-    if json {
-        write_json(out, list)
-    } else {
-        write_table(out, rows)
-    }
+/// Writes rows in columns without titles, of which the first one says what the row is about.
+pub(super) fn write_facts(out: &mut dyn Write, rows: &[Vec<String>]) -> io::Result<()> {
+    let widths = widths(rows);
+    let of_cell = |column: usize, _: &str| {
+        if column == 0 {
+            style::TITLE
+        } else {
+            Style::new()
+        }
+    };
+    rows.iter()
+        .try_for_each(|row| write_row(out, row, &widths, of_cell))
 }
 
-/// Writes JSON, with an end of its last line.
-pub(super) fn write_json(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, value)?;
+fn widths(rows: &[Vec<String>]) -> Vec<usize> {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(String::len).max().unwrap_or_default()
+    };
+    (0..columns).map(width).collect()
+}
+
+/// Writes a row. Blanks have no style, and there are none behind its last word.
+fn write_row(
+    out: &mut dyn Write,
+    row: &[String],
+    widths: &[usize],
+    style: impl Fn(usize, &str) -> Style,
+) -> io::Result<()> {
+    let last = row.iter().rposition(|cell| !cell.is_empty());
+    let cells = row.iter().zip(widths).enumerate();
+    for (column, (cell, width)) in cells.take(last.map_or(0, |last| last + 1)) {
+        let style = style(column, cell);
+        write!(out, "{style}{cell}{style:#}")?;
+        if last != Some(column) {
+            let blanks = width.saturating_sub(cell.len()) + GAP;
+            write!(out, "{:blanks$}", "")?;
+        }
+    }
     writeln!(out)
 }
 
@@ -84,7 +107,28 @@ mod tests {
         ];
         let mut out = Vec::new();
         write_table(&mut out, &rows).unwrap();
-        assert_eq!(String::from_utf8(out).unwrap(), "A     B\nlong  x\n");
+        let out = String::from_utf8(out).unwrap();
+        let plain = anstream::adapter::strip_str(&out).to_string();
+        assert_eq!(plain, "A     B\nlong  x\n");
+    }
+
+    #[test]
+    fn colours_do_not_move_columns() {
+        let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
+        let rows = [
+            row(["NAME", "STATE", "MAC"]),
+            row(["a", "silent", ""]),
+            row(["b", "running", "x"]),
+        ];
+        let mut out = Vec::new();
+        write_table(&mut out, &rows).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.contains("\u{1b}[31m"), "{out:?}");
+        let plain = anstream::adapter::strip_str(&out).to_string();
+        assert_eq!(
+            plain,
+            "NAME  STATE    MAC\na     silent\nb     running  x\n"
+        );
     }
 
     #[test]

@@ -8,10 +8,14 @@ use std::path::PathBuf;
 
 use onecopy_vmrm::policy::GuestRules;
 use onecopy_vmrm::sample::Host;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::table::write_list;
+use super::table::write_table;
 use crate::size;
+
+/// What is wrong if not every guest was managed.
+pub(super) const INCOMPLETE: &str = "Not every guest could be asked and told";
 
 /// Guests that were managed, once or for some time.
 #[derive(Debug)]
@@ -21,7 +25,7 @@ pub(crate) struct Managed {
 }
 
 /// A configuration that is valid.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Checked {
     /// The file; nothing if the defaults hold.
     pub(crate) config: Option<PathBuf>,
@@ -31,18 +35,22 @@ pub(crate) struct Checked {
     pub(crate) guests: Vec<CheckedGuest>,
     /// Guests that are named and do not run.
     pub(crate) missing: Vec<String>,
-    #[serde(skip)]
-    pub(crate) json: bool,
 }
 
 /// What a configuration means for a guest.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct CheckedGuest {
+    /// Name of the guest.
     name: String,
+    /// Its memory.
     memory_bytes: u64,
+    /// Whether it is managed.
     managed: bool,
+    /// It keeps this much, whatever happens.
     floor_bytes: Option<u64>,
+    /// It keeps this much beside what it uses.
     headroom_bytes: Option<u64>,
+    /// How much it gives in proportion to others.
     weight: Option<u32>,
 }
 
@@ -52,7 +60,7 @@ impl Managed {
         if self.is_complete {
             return Ok(());
         }
-        writeln!(err, "onecopy: Not every guest could be asked and told")
+        writeln!(err, "onecopy: {INCOMPLETE}")
     }
 }
 
@@ -86,15 +94,13 @@ impl Checked {
         for name in &self.missing {
             writeln!(err, "onecopy: Guest {name} is named, and does not run")?;
         }
-        if !self.json {
-            match &self.config {
-                Some(path) => writeln!(out, "{} is valid; {}", path.display(), self.host)?,
-                None => writeln!(out, "There is no configuration; {}", self.host)?,
-            }
+        match &self.config {
+            Some(path) => writeln!(out, "{} is valid; {}", path.display(), self.host)?,
+            None => writeln!(out, "There is no configuration; {}", self.host)?,
         }
         let title = ["GUEST", "MEMORY", "MANAGED", "FLOOR", "HEADROOM", "WEIGHT"];
         let mut rows = vec![title.map(str::to_owned).to_vec()];
         rows.extend(self.guests.iter().map(CheckedGuest::row));
-        write_list(out, self, self.json, &rows)
+        write_table(out, &rows)
     }
 }

@@ -4,6 +4,7 @@
 
 use onecopy_format::segment_space::Name;
 use onecopy_machine::SegmentDevice;
+use onecopy_store::Group;
 
 use super::names_of;
 use super::Candidate;
@@ -29,6 +30,18 @@ impl<'a> Chosen<'a> {
             if !self.entries.contains(&entry) {
                 self.entries.push(entry);
             }
+        }
+    }
+
+    /// Makes sure that all segment spaces are of the guest's trust group.
+    pub(super) fn check_group(&self, wanted: &Group) -> Result<(), SegmentError> {
+        match self.spaces.iter().find(|space| space.group != *wanted) {
+            None => Ok(()),
+            Some(space) => Err(SegmentError::Group {
+                space: space.name,
+                found: space.group.clone(),
+                wanted: wanted.clone(),
+            }),
         }
     }
 

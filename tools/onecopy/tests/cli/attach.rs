@@ -70,9 +70,10 @@ impl Plain {
     }
 
     #[track_caller]
-    pub(crate) fn refused(&self, args: &[&str], expected: &str) {
+    pub(crate) fn refused(&self, args: &[&str], code: i32, expected: &str) {
         let ran = self.dir.run(args);
-        assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{args:?}");
+        let end = (ran.code, ran.stdout.as_str());
+        assert_eq!(end, (Some(code), ""), "{args:?}: {}", ran.stderr);
         eqnice!(ran.stderr, format!("onecopy: {expected}\n"));
     }
 
@@ -179,6 +180,7 @@ fn what_the_guest_has_or_has_no_place_for_is_refused() {
     dir.ok(&["attach", "web", "USR"]);
     guest.refused(
         &["attach", "web", "USR"],
+        4,
         "Guest web has USR already, generation 1",
     );
     let args = [
@@ -192,6 +194,7 @@ fn what_the_guest_has_or_has_no_place_for_is_refused() {
     dir.ok(&args);
     guest.refused(
         &["attach", "web", "TOOLS"],
+        4,
         "Guest web has a segment USR already, of segment space USR; it would take either",
     );
     save(dir, "BIG");
@@ -217,6 +220,7 @@ fn what_the_guest_has_or_has_no_place_for_is_refused() {
     save(dir, "THIRD");
     guest.refused(
         &["attach", "web", "THIRD"],
+        5,
         "Guest web has no free port for another device; ipl --segment gives it what it needs from \
          the beginning",
     );
@@ -255,6 +259,7 @@ fn what_was_recorded_and_never_plugged_or_was_detached_is_attached() {
     save(dir, "PY");
     guest.refused(
         &["attach", "web", "PY"],
+        4,
         "Guest web has PY already, generation 1, which it has detached; another one can be attached \
          when it was started again",
     );
@@ -307,20 +312,24 @@ fn a_guest_that_is_not_there_or_not_ready_gets_nothing() {
     let Some(guest) = Plain::start() else { return };
     guest.refused(
         &["attach", "db", "USR"],
+        3,
         "There is no guest db; there are: web",
     );
     guest.refused(
         &["attach", "web", "NOSUCH"],
+        3,
         "Cannot attach segments from DIR/store: There is no segment NOSUCH; there are: PY (PY), USR \
          (USR)",
     );
     guest.refused(
         &["--root", "other", "attach", "web", "USR"],
+        1,
         "Guest web was started from the store DIR/store; --root says which is used",
     );
     guest.write_record(false);
     guest.refused(
         &["attach", "web", "USR"],
+        4,
         "Guest web is still starting; try again when it is ready",
     );
 }

@@ -164,7 +164,7 @@ fn a_missing_segment_is_reported_before_anything_starts() {
     dir.file("a.img", "content");
     dir.ok(&["saveseg", "USR", "--from-image", "a.img"]);
     let ran = dir.finish(&mut boot(&dir, Action::PowerOff, &["--segment", "NOSUCH"]));
-    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(3), ""));
     eqnice!(
         ran.stderr,
         "onecopy: Cannot attach segments from DIR/store: There is no segment NOSUCH; there are: \

@@ -9,7 +9,7 @@ fn another_machine_is_refused_with_what_differs() {
     let Some(host) = Host::new() else { return };
     let refused = |args: &[&str], what: &str| {
         let ran = host.dir.run(&[&["ipl", "LX"], args].concat());
-        assert_eq!(ran.code, Some(1));
+        assert_eq!(ran.code, Some(4));
         let stderr = &ran.stderr;
         let start = format!("onecopy: LX was saved with {what}");
         assert!(stderr.starts_with(&start), "{stderr}");
@@ -39,7 +39,7 @@ fn another_processor_is_refused_with_what_differs() {
     host.dir.ok(&["logoff", "lx1", "--now"]);
     host.forge_manifest(1, "cpu = \"qemu64\"", "cpu = \"qemu64,-sse3,+avx\"");
     let ran = host.dir.run(&["ipl", "LX"]);
-    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(4), ""));
     let (saved, found) = ran.stderr.split_once(", and here is ").unwrap();
     let start = "onecopy: LX was saved with processor features 1.ECX=";
     let saved = saved.strip_prefix(start).unwrap();

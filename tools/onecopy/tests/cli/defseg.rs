@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use crate::attach::Plain;
 use crate::boot::boot;
-use crate::defsys::complaint;
 use crate::full_disk::run_on_small_disk;
 use crate::guest::Action;
+use crate::partition_table;
 use crate::util::eqnice;
+use crate::util::refused;
 use crate::util::Dir;
 
 /// How many moments a save is killed at.
@@ -60,7 +61,7 @@ fn a_segment_space_is_saved_as_it_was_defined() {
     assert_eq!(skeleton["path"], "DIR/store/segments/TOOLS/definition.toml");
 
     assert_eq!(
-        complaint(&dir, &["saveseg", "TOOLS", "--member", "PY=a.img"]),
+        refused(&dir, &["saveseg", "TOOLS", "--member", "PY=a.img"], 4),
         "TOOLS was defined with member GCC, and nothing is given for it; define it again, or leave out \
          what contradicts"
     );
@@ -86,7 +87,7 @@ fn a_segment_space_is_saved_as_it_was_defined() {
     );
     // The definition is used up.
     assert_eq!(
-        complaint(&dir, &["saveseg", "TOOLS"]),
+        refused(&dir, &["saveseg", "TOOLS"], 1),
         "Nothing says what TOOLS holds: it was not defined; --from-dir, --from-image or --member does"
     );
 }
@@ -114,7 +115,7 @@ fn what_cannot_be_or_contradicts_is_refused() {
              reach the file, those to others must not",
         ),
     ] {
-        assert_eq!(complaint(&dir, args), expected);
+        assert_eq!(refused(&dir, args, 1), expected);
     }
     for args in [
         &["defseg", "A", "--restricted"][..],
@@ -127,17 +128,17 @@ fn what_cannot_be_or_contradicts_is_refused() {
 
     dir.ok(&["defseg", "USR", "--size", "2M"]);
     assert_eq!(
-        complaint(&dir, &["saveseg", "USR", "--from-image", "a.img", "--type", "EW"]),
+        refused(&dir, &["saveseg", "USR", "--from-image", "a.img", "--type", "EW"], 4),
         "USR was defined with member USR of type SR, and not EW; define it again, or leave out what \
          contradicts"
     );
     dir.file("large.img", vec![1; 3 << 20]);
     assert_eq!(
-        complaint(&dir, &["saveseg", "USR", "--from-image", "large.img"]),
+        refused(&dir, &["saveseg", "USR", "--from-image", "large.img"], 4),
         "Member USR needs 4 MiB, and was defined with 2 MiB"
     );
     assert_eq!(
-        complaint(&dir, &["boot", "--kernel", "nosuch", "--segment", "USR"]),
+        refused(&dir, &["boot", "--kernel", "nosuch", "--segment", "USR"], 3),
         "Cannot attach segments from DIR/store: There is no segment USR; nothing has been saved"
     );
 
@@ -148,10 +149,10 @@ fn what_cannot_be_or_contradicts_is_refused() {
         "The definition DIR/store/segments/USR/definition.toml cannot be used: line 8, column \
                   8: \"SX\" is not a type of a segment";
     let args = ["saveseg", "USR", "--from-image", "a.img"];
-    assert_eq!(complaint(&dir, &args), damage);
+    assert_eq!(refused(&dir, &args, 6), damage);
     let ran = dir.run(&["query", "seg"]);
     eqnice!(ran.stderr, format!("onecopy: {damage}\n"));
-    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.code, Some(6));
     eqnice!(dir.ok(&["purge", "seg", "USR"]), "USR skeleton: removed\n");
     dir.ok(&args);
 }
@@ -186,13 +187,13 @@ fn a_restricted_segment_space_is_attached_only_by_its_guests() {
     let refusal = |guest: &str| {
         format!("{start}Guest {guest} may not attach LOCAL, which is restricted to: db, onecopy")
     };
-    assert_eq!(complaint(dir, &["attach", "web", "LOCAL"]), refusal("web"));
+    assert_eq!(refused(dir, &["attach", "web", "LOCAL"], 7), refusal("web"));
     let run = |name: &str| {
         let args = ["--segment", "LOCAL", "--name", name];
         dir.finish(&mut boot(dir, Action::PowerOff, &args))
     };
     let ran = run("web");
-    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.code, Some(7));
     eqnice!(ran.stderr, format!("onecopy: {}\n", refusal("web")));
     assert_eq!(run("db").code, Some(0));
     let define = |name: &'static str| {
@@ -208,22 +209,18 @@ fn a_restricted_segment_space_is_attached_only_by_its_guests() {
             "LOCAL",
         ]
     };
-    assert_eq!(complaint(dir, &define("web")), refusal("web"));
-    let ran = dir.run(&define("db"));
-    assert!(
-        ran.stderr
-            .starts_with("onecopy: There is no saved system LX "),
-        "{ran:?}"
-    );
+    partition_table::put_system(&dir.path("store"), "LX", "aa11", "");
+    assert_eq!(refused(dir, &define("web"), 7), refusal("web"));
+    dir.ok(&define("db"));
     // A guest that gets a name later is not known yet.
     assert_eq!(
-        complaint(dir, &["ipl", "LX", "--segment", "LOCAL", "--foreground"]),
+        refused(dir, &["ipl", "LX", "--segment", "LOCAL", "--foreground"], 7),
         format!("{start}LOCAL is restricted to: db, onecopy; the guest needs one of these names")
     );
     let list = dir.path("store/segments/LOCAL/1.toml");
     fs::write(&list, "format = 1\n").unwrap();
     assert_eq!(
-        complaint(dir, &["attach", "web", "LOCAL"]),
+        refused(dir, &["attach", "web", "LOCAL"], 6),
         "The definition DIR/store/segments/LOCAL/1.toml cannot be used: line 1, column 1: missing field \
          `restricted`"
     );
@@ -276,9 +273,9 @@ fn a_full_disk_leaves_the_old_definition() {
         return;
     };
     let start = "DEFSEG USR USR SR RSTD\nonecopy: Cannot write \
-                 DIR/store/segments/USR/definition.toml: No space left on device (os error 28)\nexit 1\n";
+                 DIR/store/segments/USR/definition.toml: No space left on device (os error 28)\nexit 5\n";
     assert!(said.starts_with(start), "{said}");
-    let end = "No space left on device (os error 28)\nexit 1\nUSR generation 1, class R: 1 member, 4 MiB, \
+    let end = "No space left on device (os error 28)\nexit 5\nUSR generation 1, class R: 1 member, 4 MiB, \
                DIR/store/segments/USR/1.seg\nleft: .lock 1.seg 1.toml current \n";
     assert!(said.ends_with(end), "{said}");
 }

@@ -11,9 +11,9 @@ use crate::guest::shared_kernel;
 use crate::guest::Action;
 use crate::savesys::names;
 use crate::util::eqnice;
+use crate::util::refused;
 use crate::util::skip;
 use crate::util::Dir;
-use crate::util::Ran;
 
 /// The usual division of 256 MiB for the kernel of [`shared_kernel`].
 const USUAL: &str = "0-FFF EW 1000-11FF SR 1200-5FFF EW 6000-FDFF EN FE00-FFFF EW";
@@ -28,19 +28,6 @@ fn dir() -> Dir {
     dir
 }
 
-/// Runs the program, expects it to fail, and returns its complaint.
-#[track_caller]
-pub(crate) fn complaint(dir: &Dir, args: &[&str]) -> String {
-    let Ran {
-        code,
-        stdout,
-        stderr,
-    } = dir.run(args);
-    assert_eq!((code, stdout.as_str()), (Some(1), ""), "{args:?}: {stderr}");
-    let complaint = stderr.strip_prefix("onecopy: ").unwrap();
-    complaint.strip_suffix('\n').unwrap().to_owned()
-}
-
 fn definition(dir: &Dir) -> String {
     let text = fs::read_to_string(dir.path("store/systems/LX/definition.toml")).unwrap();
     let directory = dir.path("").to_str().unwrap().to_owned();
@@ -53,7 +40,7 @@ fn ranges_are_shown_without_a_definition() {
     let args = [&DEFSYS[..], &["--memory", "256M", "--dry-run"]].concat();
     eqnice!(dir.ok(&args), format!("DEFSYS LX {USUAL} MINSIZE=256M\n"));
     assert_eq!(
-        complaint(&dir, &[&DEFSYS[..], &["--memory", "64M"]].concat()),
+        refused(&dir, &[&DEFSYS[..], &["--memory", "64M"]].concat(), 1),
         "A guest of 64 MiB is too small: the kernel has 96 MiB of it"
     );
     assert!(!dir.path("store").exists());
@@ -105,13 +92,13 @@ fn a_definition_is_kept_replaced_listed_and_purged() {
     assert_eq!(json["saved_systems"], serde_json::json!([]));
 
     assert_eq!(
-        complaint(&dir, &["ipl", "LX"]),
+        refused(&dir, &["ipl", "LX"], 4),
         "LX was defined but not saved: run savesys"
     );
     eqnice!(dir.ok(&["purge", "nss", "LX"]), "LX skeleton: removed\n");
     assert_eq!(names(&dir), [".lock"]);
     assert_eq!(
-        complaint(&dir, &["purge", "nss", "LX"]),
+        refused(&dir, &["purge", "nss", "LX"], 3),
         "There is no saved system LX in DIR/store; nothing has been saved there"
     );
 }
@@ -168,12 +155,16 @@ fn ranges_that_the_kernel_cannot_be_saved_in_are_refused() {
         ),
     ] {
         assert_eq!(
-            complaint(&dir, &[&DEFSYS[..], &[ranges]].concat()),
+            refused(&dir, &[&DEFSYS[..], &[ranges]].concat(), 1),
             expected
         );
     }
     assert_eq!(
-        complaint(&dir, &[&DEFSYS[..], &[USUAL, "--memory", "512M"]].concat()),
+        refused(
+            &dir,
+            &[&DEFSYS[..], &[USUAL, "--memory", "512M"]].concat(),
+            1
+        ),
         "The ranges are 256 MiB, and the memory has 512 MiB"
     );
     assert!(!dir.path("store").exists());
@@ -188,10 +179,10 @@ fn a_damaged_definition_is_reported_with_its_place() {
     fs::write(&path, text.replace("= false", "= no")).unwrap();
     let start = "The definition DIR/store/systems/LX/definition.toml cannot be used: line 6, \
                  column 14: ";
-    let said = complaint(&dir, &["savesys", "LX", "--accel", "tcg"]);
+    let said = refused(&dir, &["savesys", "LX", "--accel", "tcg"], 6);
     assert!(said.starts_with(start), "{said}");
     let ran = dir.run(&["query", "nss"]);
-    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.code, Some(6));
     let start = format!("onecopy: LX skeleton: {start}");
     assert!(ran.stderr.starts_with(&start), "{}", ran.stderr);
     // It is replaced as one that is whole.
@@ -204,14 +195,14 @@ fn what_contradicts_the_definition_is_not_saved() {
     let dir = dir();
     dir.file("other", fs::read(dir.path("kernel")).unwrap());
     let savesys = ["savesys", "LX", "--accel", "tcg"];
-    let refused = |args: &[&str]| complaint(&dir, &[&savesys[..], args].concat());
+    let complaint = |args: &[&str], code| refused(&dir, &[&savesys[..], args].concat(), code);
     assert_eq!(
-        refused(&[]),
+        complaint(&[], 1),
         "Nothing says which kernel LX has: it was not defined; --kernel does"
     );
     dir.ok(&["defsys", "LX", USUAL]);
     assert_eq!(
-        refused(&[]),
+        complaint(&[], 1),
         "Nothing says which kernel LX has: it was defined without; --kernel does"
     );
     dir.ok(&[&DEFSYS[..], &["--memory", "256M"]].concat());
@@ -228,14 +219,14 @@ fn what_contradicts_the_definition_is_not_saved() {
         ),
     ] {
         assert_eq!(
-            refused(args),
+            complaint(args, 4),
             format!("LX was defined with {expected}{end}")
         );
     }
     // A kernel that does not fit is noticed when it is known.
     dir.ok(&["defsys", "LX", "0-11FF EW 1200-13FF SR 1400-FFFF EW"]);
     assert_eq!(
-        refused(&["--kernel", "kernel"]),
+        complaint(&["--kernel", "kernel"], 4),
         "LX was defined for another kernel; define it again: Pages 1000-11FF must be SR and not \
          EW: the kernel has its text and read-only data there"
     );
@@ -250,7 +241,11 @@ fn a_save_that_fails_leaves_the_definition() {
     let dir = dir();
     dir.ok(&DEFSYS);
     let before = definition(&dir);
-    let said = complaint(&dir, &["savesys", "LX", "--accel", "tcg", "--timeout", "1"]);
+    let said = refused(
+        &dir,
+        &["savesys", "LX", "--accel", "tcg", "--timeout", "1"],
+        1,
+    );
     let start = "The template of LX cannot be saved: there is no kernel where its note says";
     assert!(said.starts_with(start), "{said}");
     assert_eq!(definition(&dir), before);
@@ -274,7 +269,7 @@ fn a_full_disk_leaves_the_old_definition() {
             "DEFSYS LX {ranges} MINSIZE=512M\n\
              onecopy: Cannot write DIR/store/systems/LX/definition.toml: No space left on device \
              (os error 28)\n\
-             exit 1\n\
+             exit 5\n\
              NAME  GEN  CLASS  USERS  MEMORY   SAVED  RANGES\n\
              LX    -    S      0      512 MiB  -      {ranges}\n\
              .lock\ndefinition.toml\nleft: \n"

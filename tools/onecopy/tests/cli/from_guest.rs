@@ -17,8 +17,8 @@ use rustix::process::Pid;
 use rustix::process::Signal;
 
 use crate::attach::Plain;
-use crate::defsys::complaint;
 use crate::util::eqnice;
+use crate::util::refused;
 
 /// How many moments a copy is killed at.
 const MOMENTS: u32 = 10;
@@ -128,7 +128,7 @@ fn what_a_guest_has_written_becomes_a_generation() {
         "db",
     ]);
     assert_eq!(
-        complaint(dir, &["saveseg", "TOOLS", "--from-guest", "web"]),
+        refused(dir, &["saveseg", "TOOLS", "--from-guest", "web"], 4),
         "TOOLS was defined with no member B; with member C, and nothing is given for it; define it \
          again, or leave out what contradicts"
     );
@@ -166,23 +166,23 @@ fn what_must_not_be_loaded_or_was_not_changed_is_refused() {
         ("MINE", "it is restricted"),
     ] {
         assert_eq!(
-            complaint(dir, &["attach", "web", name, "--non-shared"]),
+            refused(dir, &["attach", "web", name, "--non-shared"], 4),
             format!("{name} cannot be attached non-shared: {reason}")
         );
         assert_eq!(guest.mappings(&format!("{name}/1.seg")), [""; 0]);
     }
     dir.ok(&["attach", "web", "USR"]);
     assert_eq!(
-        complaint(dir, &["saveseg", "USR", "--from-guest", "web"]),
+        refused(dir, &["saveseg", "USR", "--from-guest", "web"], 4),
         "Guest web has USR shared, and cannot have changed it; attach --non-shared gives a guest a copy \
          of its own"
     );
     assert_eq!(
-        complaint(dir, &["saveseg", "PY", "--from-guest", "web"]),
+        refused(dir, &["saveseg", "PY", "--from-guest", "web"], 3),
         "Guest web has no segment PY; attach --non-shared gives it a copy of its own"
     );
     assert_eq!(
-        complaint(dir, &["saveseg", "USR", "--from-guest", "db"]),
+        refused(dir, &["saveseg", "USR", "--from-guest", "db"], 3),
         "There is no guest db; there are: web"
     );
     let args = [
@@ -257,15 +257,15 @@ fn a_qemu_that_hangs_or_has_ended_is_given_up() {
     kill_process(pid, Signal::STOP).unwrap();
     let late = "Guest web does not answer: QEMU did not answer within 10000 ms: greeting";
     assert_eq!(
-        complaint(&guest.dir, &["saveseg", "TOOLS", "--from-guest", "web"]),
+        refused(&guest.dir, &["saveseg", "TOOLS", "--from-guest", "web"], 1),
         late
     );
-    assert_eq!(complaint(&guest.dir, &["attach", "web", "USR"]), late);
+    assert_eq!(refused(&guest.dir, &["attach", "web", "USR"], 1), late);
     kill_process(pid, Signal::CONT).unwrap();
     assert_eq!(guest.state(), "running");
     guest.machine.take().unwrap().kill().unwrap();
-    let said = complaint(&guest.dir, &["attach", "web", "USR"]);
+    let said = refused(&guest.dir, &["attach", "web", "USR"], 1);
     assert!(said.starts_with("Guest web does not answer: "), "{said}");
-    let said = complaint(&guest.dir, &["saveseg", "TOOLS", "--from-guest", "web"]);
+    let said = refused(&guest.dir, &["saveseg", "TOOLS", "--from-guest", "web"], 1);
     assert!(said.starts_with("Guest web does not answer: "), "{said}");
 }

@@ -91,7 +91,7 @@ fn an_image_that_does_not_fit_leaves_the_old_generation() {
         format!(
             "USR generation 1: 1 member, 4 MiB, DIR/store/segments/USR/1.seg\n\
              onecopy: Cannot copy large.img: No space left on device (os error 28)\n\
-             exit 1\n\
+             exit 5\n\
              {header}\n\
              USR    USR     SR    1    A      0      2 MiB   2 MiB  yes  TIME  intact\n\
              exit 0\n\
@@ -118,7 +118,7 @@ fn a_directory_that_does_not_fit_leaves_nothing() {
         return;
     };
     let (complaint, rest) = said
-        .split_once("exit 1\n")
+        .split_once("exit 5\n")
         .unwrap_or_else(|| panic!("{said}"));
     let start =
         "onecopy: Cannot make the image of member USR: mkfs.erofs failed (exit status: 1): ";

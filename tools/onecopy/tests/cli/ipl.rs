@@ -166,7 +166,7 @@ fn a_segment_that_does_not_exist_starts_nothing() {
     let Some(host) = Host::new() else { return };
     let refused = |args: &[&str], expected: &str| {
         let ran = host.dir.run(&[&["ipl", "LX"], args].concat());
-        assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(3), ""));
         let start = "onecopy: Cannot attach segments from DIR/store: There is no segment";
         eqnice!(ran.stderr, format!("{start} {expected}\n"));
         assert_eq!(host.emulators(), [0; 0]);
@@ -194,7 +194,7 @@ fn a_generation_in_use_stays_until_its_guest_has_ended() {
     );
     assert!(dir.ok(&["query", "nss"]).contains("LX    1    P      1 "));
     let ran = dir.run(&["ipl", "LX"]);
-    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert_eq!(ran.code, Some(3), "{ran:?}");
     dir.ok(&["logoff", "lx1", "--now"]);
     assert_eq!(dir.ok(&["query", "nss"]).lines().count(), 1);
     assert!(!host.file("1").exists());
@@ -263,7 +263,7 @@ fn a_guest_ends_with_its_keeper_and_its_name_is_free_again() {
     let Some(host) = Host::new() else { return };
     host.dir.ok(&["ipl", "LX", "--as", "web"]);
     let ran = host.dir.run(&["ipl", "LX", "--as", "web"]);
-    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.code, Some(4));
     eqnice!(ran.stderr, "onecopy: There is a guest web already\n");
     kill(keeper(&host, "web"));
     host.wait_for_silence();

@@ -84,8 +84,8 @@ fn more_cards_than_ports_and_the_same_address_twice_are_refused() {
     };
     refused(
         &["--nic", "user"].repeat(9),
-        "A guest of this system has at most 8 segment spaces, network cards, balloons and disks \
-         together",
+        "A guest of this system has at most 8 segment spaces, network cards, balloons, channels \
+         for messages and disks together",
     );
     let given = format!("user,mac={GIVEN}");
     refused(

@@ -13,25 +13,12 @@ use crate::partition_table::dir;
 use crate::partition_table::parsed;
 use crate::partition_table::put_system;
 use crate::util::eqnice;
+use crate::util::refused;
 use crate::util::Dir;
 
 /// How many moments a change is killed at, and how far they are apart.
 const MOMENTS: u32 = 16;
 const STEP: Duration = Duration::from_millis(1);
-
-/// Runs the program, expects it to fail with this exit status, and returns its complaint.
-#[track_caller]
-fn refused(dir: &Dir, args: &[&str], code: i32) -> String {
-    let ran = dir.run(args);
-    assert_eq!(
-        (ran.code, ran.stdout.as_str()),
-        (Some(code), ""),
-        "{args:?}: {}",
-        ran.stderr
-    );
-    let complaint = ran.stderr.strip_prefix("onecopy: ").unwrap();
-    complaint.strip_suffix('\n').unwrap().to_owned()
-}
 
 fn table(dir: &Dir) -> String {
     fs::read_to_string(dir.path("store/partitions/table.toml")).unwrap()
@@ -94,7 +81,7 @@ fn exit_statuses_say_what_kind_of_failure_it_is() {
         "Memory is added to the 256 MiB of this system in steps of 128 MiB, up to 16640 MiB"
     );
     assert_eq!(
-        refused(&dir, &define("db", &["--segment", "USR"]), 1),
+        refused(&dir, &define("db", &["--segment", "USR"]), 3),
         "Cannot attach segments from store: There is no segment USR; nothing has been saved"
             .replace("store", dir.path("store").to_str().unwrap())
             .replace(dir.path("").to_str().unwrap(), "DIR/")
@@ -114,7 +101,7 @@ fn a_restricted_kernel_serves_only_its_guests() {
     let limits = "restricted = true\nallow = [\"web\"]\n";
     put_system(&dir.path("store"), "KR", "cc33", limits);
     assert_eq!(
-        refused(&dir, &["partition", "define", "db", "--kernel", "KR"], 1),
+        refused(&dir, &["partition", "define", "db", "--kernel", "KR"], 7),
         "Guest db may not start from KR, which is restricted to: web"
     );
     dir.ok(&["partition", "define", "web", "--kernel", "KR"]);
@@ -237,7 +224,7 @@ fn a_run_directory_that_is_none_changes_nothing() {
     ] {
         assert_eq!(
             refused(&dir, args, 1),
-            "Cannot read DIR/run/guests: Not a directory (os error 20)"
+            "Cannot open DIR/run: Not a directory (os error 20)"
         );
     }
     assert_eq!(table(&dir), before);
@@ -269,7 +256,7 @@ fn a_full_disk_leaves_the_table_as_it_was() {
     let Some(said) = run_on_small_disk(&dir, script) else {
         return;
     };
-    let full = "No space left on device (os error 28)\nexit 1\n";
+    let full = "No space left on device (os error 28)\nexit 5\n";
     let files = "DIR/store/partitions/";
     eqnice!(
         said,

@@ -105,8 +105,8 @@ fn web(kernel: &str, previous: Option<&str>, build_id: &str) -> Value {
         "guest": null, "resources_file": "DIR/store/partitions/resources/web.toml",
         "resources": {
             "memory_bytes": 256 << 20, "cpus": 1, "segments": [], "nics": [], "disks": [],
-            "hostname": null, "machine_id": "ID", "parm": null, "other": {},
-            "small_pages": false, "balloon": false, "overcommit": false,
+            "hostname": null, "machine_id": "ID", "group": null, "parm": null, "other": {},
+            "small_pages": false, "balloon": false, "smsg": false, "overcommit": false,
         },
     })
 }

@@ -69,7 +69,7 @@ fn segment_spaces_are_listed_by_name() {
 fn a_missing_segment_space_is_reported_with_what_exists() {
     let dir = Dir::new();
     let ran = dir.run(&["query", "seg", "NOSUCH"]);
-    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.code, Some(3));
     eqnice!(
         ran.stderr,
         "onecopy: There is no segment space NOSUCH in DIR/store; nothing has been saved there\n"
@@ -94,6 +94,7 @@ fn json_has_the_documented_form() {
     let expected = serde_json::json!({
         "segment_spaces": [{
             "name": "USR",
+            "group": "default",
             "generation": 1,
             "class": "A",
             "users": [],
@@ -128,7 +129,7 @@ fn a_changed_byte_is_found() {
     corrupt(&dir.path("store/segments/USR/1.seg"), (2 << 20) + 12345);
     dir.ok(&["query", "seg"]);
     let ran = dir.run(&["query", "seg", "--verify"]);
-    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.code, Some(6));
     eqnice!(
         ran.stderr,
         "onecopy: member USR of DIR/store/segments/USR/1.seg is corrupt\n"
@@ -141,7 +142,7 @@ fn a_changed_byte_is_found() {
     assert_eq!(checks, ["CHECK", "intact", "CORRUPT"]);
 
     let ran = dir.run(&["query", "seg", "USR", "--verify", "--json"]);
-    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.code, Some(6));
     let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(json["segment_spaces"][0]["members"][0]["check"], "corrupt");
 }
@@ -169,7 +170,7 @@ fn a_damaged_directory_does_not_hide_the_other_segment_spaces() {
     save(&dir, "PY", "hello");
     corrupt(&dir.path("store/segments/PY/1.seg"), 4096);
     let ran = dir.run(&["query", "seg"]);
-    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.code, Some(6));
     eqnice!(
         ran.stdout,
         "SPACE  MEMBER  TYPE  GEN  CLASS  USERS  OFFSET  SIZE   DAX  SAVED\n\

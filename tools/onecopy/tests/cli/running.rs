@@ -67,23 +67,26 @@ fn a_guest_that_does_not_ask_or_has_more_is_not_saved() {
     let dir = &host.dir;
     dir.ok(&["ipl", "LX", "--as", "web"]);
     dir.ok(&["ipl", "LX", "--as", "large", "--memory", "640M"]);
-    for (guest, expected) in [
+    for (guest, code, expected) in [
         (
             "web",
+            4,
             "onecopy: Guest web cannot be saved: it did not ask for it within 1 s; write 1 to \
              /sys/kernel/shared_kernel/save in the guest\n",
         ),
         (
             "large",
+            4,
             "onecopy: Guest large cannot be saved: it has more than its template had: dimm0\n",
         ),
         (
             "none",
+            3,
             "onecopy: There is no guest none; there are: large, web\n",
         ),
     ] {
         let ran = dir.run(&["savesys", "WARM", "--running", guest, "--timeout", "1"]);
-        assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(code), ""));
         eqnice!(ran.stderr, expected);
     }
     assert_eq!(host.ready_guests(), ["large", "web"]);
@@ -187,7 +190,7 @@ fn a_guest_that_was_saved_and_not_ended_is_ended_by_the_next_save() {
                     stopped until logoff ends it: Guest web does not answer: ";
     assert!(said.starts_with(expected), "{said}");
     let ran = dir.run(&["savesys", "OTHER", "--running", "web"]);
-    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(4), ""));
     eqnice!(
         ran.stderr,
         "onecopy: Guest web cannot be saved: it was saved before, as WARM generation 1, and has been \
@@ -213,7 +216,7 @@ fn a_guest_is_saved_as_it_was_defined_or_not_at_all() {
         ranges.split_once(" MINSIZE=").unwrap().0
     });
     let ran = dir.run(&save);
-    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(4), ""));
     eqnice!(
         ran.stderr,
         format!(
@@ -229,7 +232,7 @@ fn a_guest_is_saved_as_it_was_defined_or_not_at_all() {
     assert!(said.starts_with("WARM generation 1, class R: "), "{said}");
     assert!(!dir.path("store/systems/WARM/definition.toml").exists());
     let ran = dir.run(&["ipl", "WARM", "--as", "other"]);
-    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.code, Some(7));
     eqnice!(
         ran.stderr,
         "onecopy: Guest other may not start from WARM, which is restricted to: again\n"

@@ -124,7 +124,7 @@ fn a_full_disk_leaves_nothing() {
     let Some(said) = run_on_small_disk(&dir, script) else {
         return;
     };
-    let (complaint, rest) = said.split_once("exit 1\n").unwrap();
+    let (complaint, rest) = said.split_once("exit 5\n").unwrap();
     assert!(
         complaint.starts_with("onecopy: Cannot make room for DIR/store/systems/LX/.draft-")
             && complaint.ends_with("No space left on device (os error 28)\n"),
@@ -142,7 +142,7 @@ fn names_that_do_not_exist_are_reported_with_those_that_do() {
         &["query", "nss", "LX"],
     ] {
         let ran = dir.run(args);
-        assert_eq!(ran.code, Some(1), "{args:?}");
+        assert_eq!(ran.code, Some(3), "{args:?}");
         eqnice!(
             ran.stderr,
             "onecopy: There is no saved system LX in DIR/store; nothing has been saved there\n"
@@ -150,7 +150,7 @@ fn names_that_do_not_exist_are_reported_with_those_that_do() {
     }
     for verb in ["logoff", "console"] {
         let ran = dir.run(&[verb, "web"]);
-        assert_eq!(ran.code, Some(1), "{verb}");
+        assert_eq!(ran.code, Some(3), "{verb}");
         eqnice!(
             ran.stderr,
             "onecopy: There is no guest web; none is running\n"
@@ -202,7 +202,7 @@ fn what_was_tampered_with_or_cut_is_found() {
     let Some(host) = Host::new() else { return };
     let run = |args: &[&str]| {
         let ran = host.dir.run(args);
-        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert_eq!(ran.code, Some(6), "{ran:?}");
         ran
     };
     for name in ["sr-0.img", "ew-1.img", "state"] {

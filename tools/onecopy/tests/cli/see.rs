@@ -50,7 +50,7 @@ fn a_record_that_is_something_else_is_refused_and_nothing_written() {
     let dir = Dir::new();
     dir.file("x.jsonl", "{\"a\":1}\n");
     let ran = dir.run(&["report", "-o", "r.html", "--from", "x.jsonl"]);
-    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.code, Some(6));
     let start = "onecopy: Line 1 of x.jsonl is neither a sample nor a SHRINK: ";
     assert!(ran.stderr.starts_with(start), "{}", ran.stderr);
     assert!(!dir.path("r.html").exists());

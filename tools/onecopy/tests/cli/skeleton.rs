@@ -6,11 +6,11 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Instant;
 
-use crate::defsys::complaint;
 use crate::saved::Host;
 use crate::savesys::names;
 use crate::util::eqnice;
 use crate::util::processes_with;
+use crate::util::refused;
 use crate::util::wait_until;
 
 /// How many moments a save is killed at.
@@ -33,11 +33,11 @@ fn a_restricted_system_is_saved_and_starts_only_its_guests() {
     assert_eq!(names(dir), [".lock", "1", "current"]);
 
     assert_eq!(
-        complaint(dir, &["ipl", "LX", "--as", "db"]),
+        refused(dir, &["ipl", "LX", "--as", "db"], 7),
         "Guest db may not start from LX, which is restricted to: web"
     );
     assert_eq!(
-        complaint(dir, &["ipl", "LX", "--foreground"]),
+        refused(dir, &["ipl", "LX", "--foreground"], 7),
         "LX is restricted to: web; --as says which of them is started"
     );
     assert!(!dir.path("run").exists() || host.ready_guests().is_empty());

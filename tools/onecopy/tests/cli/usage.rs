@@ -114,34 +114,14 @@ fn a_bad_name_is_explained() {
 }
 
 #[test]
-fn help_of_every_verb_has_examples() {
-    let dir = Dir::new();
-    for verb in [
-        &["--help"][..],
-        &["saveseg", "--help"],
-        &["query", "seg", "--help"],
-        &["boot", "--help"],
-        &["defsys", "--help"],
-        &["savesys", "--help"],
-        &["ipl", "--help"],
-        &["console", "--help"],
-        &["logoff", "--help"],
-        &["purge", "nss", "--help"],
-        &["query", "nss", "--help"],
-        &["query", "guests", "--help"],
-        &["partition", "--help"],
-        &["partition", "define", "--help"],
-        &["partition", "show", "--help"],
-        &["partition", "list", "--help"],
-        &["partition", "upgrade", "--help"],
-        &["partition", "rollback", "--help"],
-        &["partition", "remove", "--help"],
-        &["top", "--help"],
-        &["report", "--help"],
-        &["metrics", "--help"],
-        &["doctor", "--help"],
+fn help_shows_exit_statuses_and_examples() {
+    // That all verbs have examples is tested where they are defined.
+    let help = Dir::new().ok(&["--help"]);
+    for part in [
+        "\nExit status:\n  0  done\n",
+        "\n  7  permission denied\n",
+        "\nExamples:\n  onecopy ",
     ] {
-        let help = dir.ok(verb);
-        assert!(help.contains("\nExamples:\n  onecopy "), "{verb:?}: {help}");
+        assert!(help.contains(part), "{part}: {help}");
     }
 }

@@ -64,6 +64,7 @@ impl Dir {
             .env("ONECOPY_RUN", self.path("run"))
             .env_remove("ONECOPY_QEMU")
             .env_remove("SOURCE_DATE_EPOCH")
+            .env_remove("CLICOLOR_FORCE")
             .stdin(Stdio::null());
         command
     }
@@ -158,6 +159,20 @@ fn hide_times(text: &str) -> String {
         }
     }
     hidden
+}
+
+/// Runs the program, expects it to fail with this exit status, and returns its complaint.
+#[track_caller]
+pub(crate) fn refused(dir: &Dir, args: &[&str], code: i32) -> String {
+    let ran = dir.run(args);
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (Some(code), ""),
+        "{args:?}: {}",
+        ran.stderr
+    );
+    let complaint = ran.stderr.strip_prefix("onecopy: ").unwrap();
+    complaint.strip_suffix('\n').unwrap().to_owned()
 }
 
 /// Says why a test does not run, or fails if it has to.

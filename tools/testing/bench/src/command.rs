@@ -50,6 +50,9 @@ pub(crate) enum Command {
         /// Fail if a figure misses its bar.
         #[arg(long)]
         check: bool,
+        /// Squeeze guests in an inner host, even where a group can be limited here.
+        #[arg(long)]
+        inner: bool,
     },
     /// Squeezes guests, as the inner host of the command vmrm.
     #[command(hide = true)]

@@ -50,7 +50,7 @@ fn main() -> ExitCode {
         Command::Cmm { check, baremetal } => cmm::run(&cli.options, baremetal, *check),
         Command::Dcss { check } => dcss::run(&cli.options, *check),
         Command::Ipl(ipl) => ipl::run(&cli.options, ipl),
-        Command::Vmrm { check } => vmrm::run(&cli.options, *check),
+        Command::Vmrm { check, inner } => vmrm::run(&cli.options, *check, *inner),
         Command::Squeeze => vmrm::squeeze::run(&cli.options),
     };
     match result {

@@ -114,6 +114,19 @@ impl Figure {
         }
     }
 
+    /// Makes a figure without a peer; its value is the median of the measurements.
+    pub(crate) fn median_of(
+        name: &'static str,
+        unit: &'static str,
+        values: &[f64],
+        bar: Bar,
+    ) -> Self {
+        Self {
+            ours: median(values),
+            ..Self::worst_of(name, unit, values, bar)
+        }
+    }
+
     /// Compares the medians of measurements that were taken in turn.
     pub(crate) fn against(
         name: &'static str,

@@ -1,21 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The benchmark of the resource manager.
+//! The benchmark of what looks after many guests.
 //!
-//! - [`decide`]: how long a decision takes for a thousand guests.
-//! - [`squeeze`]: guests below one cgroup use more memory than it may have, one after the other. It
-//!   runs in an inner host ([`host`]), so that it hurts nobody, needs no rights here, and does not
-//!   depend on the cgroups that there are.
+//! - [`decide`]: how long a decision of the resource manager takes for a thousand guests.
+//! - [`listed`]: how long it takes to list a hundred.
+//! - [`squeeze`]: guests below one cgroup use more memory than it may have, one after the other. Who
+//!   may not make a [`group`] here does that in an inner host ([`host`]), which needs no rights.
 
 mod decide;
+mod group;
 mod host;
+mod listed;
 pub(crate) mod squeeze;
 
 use anyhow::ensure;
 use anyhow::Context;
 use anyhow::Result;
+use onecopy_boot::balloon;
+use onecopy_boot::saved::SavedSystem;
 use onecopy_boot::Host as GuestHost;
 
+use self::group::Group;
 use self::squeeze::Ended;
 use crate::command::Options;
 use crate::host::commit;
@@ -25,8 +30,9 @@ use crate::report::Bar;
 use crate::report::Figure;
 use crate::report::Report;
 
-/// A decision may take so long, in milliseconds.
+/// A decision, and a list of guests, may take so long, in milliseconds.
 const DECISION_MS: f64 = 50.0;
+const LIST_MS: f64 = 500.0;
 
 const NOBODY: &str = "no manager";
 
@@ -35,22 +41,34 @@ const NOBODY: &str = "no manager";
 /// # Errors
 ///
 /// When something could not be measured, or, with `check`, a figure misses its bar.
-pub(crate) fn run(options: &Options, check: bool) -> Result<()> {
+pub(crate) fn run(options: &Options, check: bool, inner: bool) -> Result<()> {
     let kernel = paths::kernel(options)?;
     let output = paths::output(options)?;
     let host = GuestHost::find(options.accel)?;
     let decisions = decide::measure()?;
-    let squeezes = host::run(&host, &kernel, &output)?;
+    let directory = tempfile::Builder::new().prefix("onecopy-vmrm-").tempdir()?;
+    let modules = [balloon::CMM.to_owned()];
+    let saved = SavedSystem::save(directory.path(), &host, &kernel, &modules, false)?;
+    let lists = listed::measure(&saved)?;
+    let squeezes = match Group::create(squeeze::LIMIT_MIB << 20) {
+        Ok(group) if !inner => squeeze::all(&saved, &kernel, group, directory.path())?,
+        Ok(_) => host::run(&host, &kernel, &output)?,
+        Err(reason) => {
+            println!("squeeze: in an inner host, since {reason:#}");
+            host::run(&host, &kernel, &output)?
+        }
+    };
     let report = Report {
         bench: "vmrm",
         commit: commit(),
         host: Host::examine(&host.qemu, host.accel, &kernel.image())?,
-        results: figures(&decisions, &squeezes)?,
+        results: figures(&decisions, &lists, &squeezes)?,
     };
     let remark = format!(
-        "decisions for {} guests; squeezes of {} guests that use {} MiB each, one after the other, \
+        "decisions for {} guests; lists of {}; squeezes of {} guests that use {} MiB each, one after the other, \
          below a limit of {} MiB",
         decide::GUESTS,
+        listed::GUESTS,
         squeeze::GUESTS,
         squeeze::TOUCHED_MIB,
         squeeze::LIMIT_MIB
@@ -58,7 +76,7 @@ pub(crate) fn run(options: &Options, check: bool) -> Result<()> {
     report.publish(&output, &remark, check)
 }
 
-fn figures(decisions: &[f64], squeezes: &[Ended]) -> Result<Vec<Figure>> {
+fn figures(decisions: &[f64], lists: &[f64], squeezes: &[Ended]) -> Result<Vec<Figure>> {
     let values = |managed, value: fn(&Ended) -> u32| -> Vec<f64> {
         let ended = squeezes.iter().filter(|ended| ended.managed == managed);
         ended.map(|ended| f64::from(value(ended))).collect()
@@ -83,6 +101,7 @@ fn figures(decisions: &[f64], squeezes: &[Ended]) -> Result<Vec<Figure>> {
     let all = f64::from(squeeze::GUESTS);
     Ok(vec![
         Figure::worst_of("decision", "ms", decisions, Bar::Below(DECISION_MS)),
+        Figure::median_of("list", "ms", lists, Bar::Below(LIST_MS)),
         without_manager(
             Figure::worst_of("oom_kills", "guests", &kills, Bar::Zero),
             &kills_without,
@@ -121,11 +140,11 @@ mod tests {
             ended(true, 1),
             ended(false, 2),
         ];
-        let figures = figures(&[1.0, 2.0], &squeezes).unwrap();
+        let figures = figures(&[1.0, 2.0], &[1.0], &squeezes).unwrap();
         let missed = |name| !figures.iter().find(|f| f.name == name).unwrap().is_met();
         assert!(missed("oom_kills") && missed("guests_alive"));
         assert!(!missed("decision") && !missed("oom_kills_without"));
-        let kills = &figures[1];
+        let kills = &figures[2];
         assert_eq!(
             (kills.ours, kills.peer_value, kills.ratio),
             (1.0, Some(2.0), Some(0.5))
@@ -134,9 +153,9 @@ mod tests {
 
     #[test]
     fn a_squeeze_without_victims_proves_nothing() {
-        let found = figures(&[1.0], &[ended(true, 0), ended(false, 0)]).unwrap();
-        assert!(!found[3].is_met());
-        assert!(figures(&[1.0], &[ended(false, 2)]).is_err());
-        assert!(figures(&[1.0], &[ended(true, 0)]).is_err());
+        let found = figures(&[1.0], &[1.0], &[ended(true, 0), ended(false, 0)]).unwrap();
+        assert!(!found[4].is_met());
+        assert!(figures(&[1.0], &[1.0], &[ended(false, 2)]).is_err());
+        assert!(figures(&[1.0], &[1.0], &[ended(true, 0)]).is_err());
     }
 }

@@ -25,6 +25,8 @@ mod saved_again;
 mod saved_segments;
 mod saved_text;
 mod sharing;
+mod smsg;
+mod smsg_faults;
 mod types;
 mod unplug;
 mod vmrm;
@@ -129,6 +131,8 @@ pub(crate) fn all() -> Vec<Case> {
         saved_segments::CASES,
         saved_text::CASES,
         sharing::CASES,
+        smsg::CASES,
+        smsg_faults::CASES,
         types::CASES,
         unplug::CASES,
         vmrm::CASES,

@@ -72,6 +72,8 @@ fn lost_by_machine(error: &MachineError, starting: bool) -> Option<Lost> {
         MachineError::Ended { .. }
         | MachineError::Interrupted(_)
         | MachineError::Io { .. }
+        | MachineError::NoSandbox { .. }
+        | MachineError::Access { .. }
         | MachineError::Path { .. } => return None,
     };
     Evidence::of_report(report, overdue).verdict()

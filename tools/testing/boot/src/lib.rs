@@ -28,6 +28,7 @@ mod lost;
 pub mod program;
 pub mod report;
 pub mod saved;
+pub mod smsg;
 pub mod space;
 pub mod together;
 

@@ -16,6 +16,7 @@ use anyhow::Result;
 use onecopy_format::segment_space::Name;
 use onecopy_format::segment_space::SegmentType;
 use onecopy_machine::qmp::commands;
+use onecopy_machine::Confinement;
 use onecopy_machine::Interrupt;
 use onecopy_machine::Tee;
 use onecopy_system::ranges;
@@ -159,6 +160,7 @@ impl SavedSystem {
             memory_bytes,
             kernel_bytes,
             definition: None,
+            group: None,
             append: Some(append(kernel)),
             extra_args: Vec::new(),
             protect,
@@ -178,6 +180,7 @@ impl SavedSystem {
         let options = RunningOptions {
             name: Name::new(name.as_bytes())?,
             qemu: None,
+            confinement: Confinement::default(),
             timeout: TIMEOUT,
             interrupt: Interrupt::default(),
         };

@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::path::PathBuf;
 
+pub(crate) use self::arguments::add_kvm;
 pub use self::ram::Backing;
 pub use self::ram::RamRange;
 use crate::interrupt::Interrupt;
@@ -97,6 +98,16 @@ pub struct Config {
 pub(crate) struct Sockets<'a> {
     pub(crate) console: &'a Path,
     pub(crate) qmp: &'a Path,
+    pub(crate) inherited: Inherited,
+}
+
+/// The numbers of files that QEMU inherits.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Inherited {
+    /// The socket on which it listens with the second monitor, and one that only carries its path.
+    pub(crate) control: Option<[i32; 2]>,
+    /// KVM.
+    pub(crate) kvm: Option<i32>,
 }
 
 impl Config {

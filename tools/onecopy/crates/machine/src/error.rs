@@ -32,6 +32,23 @@ pub enum Error {
         /// Its last words.
         report: Box<Report>,
     },
+    /// QEMU's user cannot open a file.
+    #[error("QEMU runs as user {user}, who cannot {doing} {}; let that user do it, and pass the directories above, or give --qemu-user another one or root", .path.display())]
+    Access {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What he cannot do, as a verb.
+        doing: &'static str,
+        /// The user.
+        user: String,
+    },
+    /// QEMU was built without its sandbox.
+    #[error("{} was built without seccomp, so its sandbox cannot be switched on; install one that has it, or \
+             give --sandbox off: the guest is then confined by its user alone", .path.display())]
+    NoSandbox {
+        /// The emulator.
+        path: std::path::PathBuf,
+    },
     /// Something did not happen in time.
     #[error("No end of {doing} within {} ms{report}", .waited.as_millis())]
     Timeout {

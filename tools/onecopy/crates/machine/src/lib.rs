@@ -10,12 +10,15 @@
 //!   [`Console`] and its QMP monitor ([`qmp`]).
 //! - [`accounting`] says what a guest costs: unique and proportional bytes per range of memory.
 //!
-//! Everything is blocking, and every wait has a deadline. Out of scope: patching QEMU, running
-//! it as another user, and networks between guests.
+//! - [`Confinement`] says what QEMU may do on the host.
+//!
+//! Everything is blocking, and every wait has a deadline. Out of scope: patching QEMU, and networks
+//! between guests.
 
 pub mod accel;
 pub mod accounting;
 mod config;
+mod confinement;
 mod console;
 mod error;
 mod interrupt;
@@ -26,12 +29,14 @@ mod process;
 mod qemu;
 pub mod qmp;
 mod spawn;
+mod user;
 
 pub use self::config::Backing;
 pub use self::config::Config;
 pub use self::config::Disk;
 pub use self::config::RamRange;
 pub use self::config::SegmentDevice;
+pub use self::confinement::Confinement;
 pub use self::console::Console;
 pub use self::console::ConsoleError;
 pub use self::console::Tee;
@@ -47,6 +52,8 @@ pub use self::outcome::ShutdownReason;
 pub use self::qemu::Qemu;
 pub use self::qemu::QemuError;
 pub use self::qemu::Version;
+pub use self::user::Needed;
+pub use self::user::User;
 
 /// Shorthand for results of this crate.
 pub type Result<T> = std::result::Result<T, Error>;

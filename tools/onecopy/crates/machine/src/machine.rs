@@ -3,26 +3,35 @@
 //! A running guest.
 
 mod connect;
+mod handover;
 mod processor;
 mod state;
 mod talk;
 
 use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 use std::time::Instant;
 
 use tempfile::TempDir;
 
 use self::connect::accept;
+use self::connect::explain;
 use self::connect::listen;
 use self::connect::start_failure;
+pub(crate) use self::handover::check;
+pub(crate) use self::handover::open_kvm;
+use self::handover::Handover;
+pub(crate) use self::handover::KVM;
 pub use self::state::state_uri;
 pub use self::state::Ram;
 use crate::accounting;
 use crate::config::Config;
 use crate::config::Sockets;
+use crate::confinement::Confinement;
 use crate::console::Console;
 use crate::console::Tee;
 use crate::error::Error;
@@ -58,7 +67,15 @@ pub struct Machine {
     ended: Option<Outcome>,
     console_log: PathBuf,
     interrupt: Interrupt,
+    confinement: Confinement,
     _directory: TempDir,
+}
+
+/// Creates or empties the file of a console, which may say secrets: a new one is for its owner only.
+fn create_log(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(path)
 }
 
 impl Machine {
@@ -87,7 +104,7 @@ impl Machine {
             .console_log
             .clone()
             .unwrap_or_else(|| directory.path().join("console.log"));
-        let log = File::create(&console_log)
+        let log = create_log(&console_log)
             .map_err(Error::io(format!("create {}", console_log.display())))?;
         let paths = [
             directory.path().join("console"),
@@ -95,23 +112,36 @@ impl Machine {
         ];
         let [console_socket, qmp_socket] = [listen(&paths[0])?, listen(&paths[1])?];
 
+        let config = &mut config.clone();
+        let handover = Handover::prepare(config, directory.path())?;
+        let config = &*config;
+        if let Some(user) = &config.qemu.confinement().user {
+            for path in &paths {
+                user.give(path)
+                    .map_err(Error::io("give QEMU its sockets"))?;
+            }
+        }
         let sockets = Sockets {
             console: &paths[0],
             qmp: &paths[1],
+            inherited: handover.inherited,
         };
-        let mut command = Command::new(config.qemu.path());
+        let mut command = config.qemu.command();
         command.args(config.arguments(sockets));
+        handover.apply(&mut command);
         let mut process = Process::start(command)
             .map_err(Error::io(format!("start {}", config.qemu.path().display())))?;
 
         let interrupt = &config.interrupt;
         let doing = "connecting its console";
-        let stream = accept(&console_socket, &mut process, interrupt, doing)?;
+        let stream = accept(&console_socket, &mut process, interrupt, doing)
+            .map_err(|error| explain(error, &config.qemu))?;
         let console = Console::attach(stream, log, tee).map_err(Error::io("read the console"))?;
         let doing = "connecting its monitor";
         let stream = accept(&qmp_socket, &mut process, interrupt, doing)?;
         let qmp = qmp::Client::negotiate(stream, START_TIMEOUT)
             .map_err(|error| start_failure(error, &mut process))?;
+        handover.remove_copies()?;
         Ok(Self {
             process,
             qmp,
@@ -119,6 +149,7 @@ impl Machine {
             ended: None,
             console_log,
             interrupt: config.interrupt.clone(),
+            confinement: config.qemu.confinement().clone(),
             _directory: directory,
         })
     }
@@ -134,7 +165,7 @@ impl Machine {
     }
 
     /// Returns where the console's output is being written.
-    pub fn console_log(&self) -> &std::path::Path {
+    pub fn console_log(&self) -> &Path {
         &self.console_log
     }
 

@@ -13,6 +13,7 @@ mod device;
 mod handover;
 mod machine;
 mod params;
+mod sandbox;
 
 use std::ffi::OsString;
 
@@ -30,6 +31,7 @@ pub use self::device::IsaDebugExit;
 pub use self::device::PcieRootPort;
 pub use self::device::VirtioBlkPci;
 pub use self::device::VirtioPmemPci;
+pub use self::handover::AddFd;
 pub use self::handover::FwCfg;
 pub use self::handover::IncomingDefer;
 pub use self::machine::Accel;
@@ -41,6 +43,8 @@ pub use self::machine::Name;
 pub use self::machine::NumaNode;
 pub use self::machine::Smp;
 pub use self::params::Params;
+pub use self::sandbox::Sandbox;
+pub use self::sandbox::UnknownSandbox;
 
 /// Something that adds arguments to QEMU's command line.
 pub trait Switch {

@@ -9,6 +9,10 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::str::FromStr;
 
+use crate::confinement::Confinement;
+use crate::options::Sandbox;
+use crate::options::Switch;
+
 /// The oldest QEMU whose options and commands we use.
 const MINIMUM: Version = Version {
     major: 10,
@@ -100,6 +104,7 @@ pub enum QemuError {
 pub struct Qemu {
     path: PathBuf,
     version: Version,
+    confinement: Confinement,
 }
 
 impl Qemu {
@@ -133,6 +138,7 @@ impl Qemu {
         Ok(Self {
             path: path.to_owned(),
             version: found,
+            confinement: Confinement::default(),
         })
     }
 
@@ -142,6 +148,16 @@ impl Qemu {
         Self {
             path: path.unwrap_or(Path::new(PROGRAM)).to_owned(),
             version,
+            confinement: Confinement::default(),
+        }
+    }
+
+    /// Returns the same program, which is to run with these limits.
+    #[must_use]
+    pub fn confined(self, confinement: &Confinement) -> Self {
+        Self {
+            confinement: confinement.clone(),
+            ..self
         }
     }
 
@@ -151,12 +167,41 @@ impl Qemu {
         Self {
             path: PathBuf::from(PROGRAM),
             version: MINIMUM,
+            confinement: Confinement::default(),
         }
     }
 
     /// Returns the program's path, or its name when it is searched on `PATH`.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Returns what the program may do.
+    pub fn confinement(&self) -> &Confinement {
+        &self.confinement
+    }
+
+    /// Returns a command that starts the program with its limits; the guest is still to be said.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.path);
+        self.confinement.apply(&mut command);
+        command
+    }
+
+    /// Says whether the program was built with its sandbox.
+    ///
+    /// # Errors
+    ///
+    /// When it was not, with what it said; or it cannot be run.
+    pub fn check_sandbox(&self) -> Result<(), String> {
+        let mut args = Vec::new();
+        Sandbox::On.add_to(&mut args);
+        args.extend(["-machine", "help"].map(Into::into));
+        match Command::new(&self.path).args(args).output() {
+            Ok(output) if output.status.success() => Ok(()),
+            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// Returns the version.

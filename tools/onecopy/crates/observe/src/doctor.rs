@@ -14,6 +14,8 @@ mod probe;
 pub use self::facts::Directory;
 pub use self::facts::Facts;
 pub use self::facts::Kvm;
+pub use self::facts::QemuUser;
+pub use self::facts::Sandbox;
 pub use self::filesystem::Filesystem;
 pub use self::judge::judge;
 pub use self::judge::Finding;

@@ -2,11 +2,12 @@
 
 //! Everything that is known at one moment. As JSON this is what is recorded and printed.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 
 /// Everything at one moment.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Sample {
     /// When it was taken, in milliseconds since 1970.
     pub time_unix_ms: u64,
@@ -19,7 +20,7 @@ pub struct Sample {
 }
 
 /// The host.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HostSample {
     /// Processors.
     pub cpus: u32,
@@ -36,7 +37,7 @@ pub struct HostSample {
 }
 
 /// Pressure stall information, see `Documentation/accounting/psi.rst` of the kernel.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Pressure {
     /// Some processes were waiting.
     pub some: Stall,
@@ -45,7 +46,7 @@ pub struct Pressure {
 }
 
 /// Parts of the time in which processes were waiting.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stall {
     /// Of the last 10 seconds, in percent.
     pub avg10_percent: f64,
@@ -56,7 +57,7 @@ pub struct Stall {
 }
 
 /// A guest.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GuestSample {
     /// Its name.
     pub name: String,
@@ -88,7 +89,7 @@ pub struct GuestSample {
 }
 
 /// A QEMU process.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProcessSample {
     /// For how long its threads have run on processors.
     pub cpu_seconds: f64,
@@ -101,7 +102,7 @@ pub struct ProcessSample {
 }
 
 /// A range of guest memory.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RangeSample {
     /// Pages in hexadecimal and type, for example `1000-17FF SR`.
     pub range: String,
@@ -120,7 +121,7 @@ pub struct RangeSample {
 }
 
 /// A file that a guest maps beside the ranges: a segment space, as a rule.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AttachedSample {
     /// Its path.
     pub file: String,
@@ -133,7 +134,7 @@ pub struct AttachedSample {
 }
 
 /// A file of a saved system or of a segment space.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FileSample {
     /// `system` or `segment`.
     pub kind: String,

@@ -5,30 +5,15 @@
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use onecopy_format::segment_space::Name;
 use onecopy_store::listed;
+use onecopy_store::Kind;
 use onecopy_system::GuestName;
 
 use crate::form::FormError;
 use crate::inventory::Shortage;
 use crate::name::PartitionName;
-
-/// What kind of failure it is, for those who have to go on from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A system call failed, or another part did.
-    Failed,
-    /// There is nothing of this name.
-    Unknown,
-    /// There is, and it is in a state that does not allow what was asked for.
-    State,
-    /// The host does not give so much.
-    Shortage,
-    /// A file is not what it should be.
-    Damaged,
-}
 
 /// A failure of an operation on partitions.
 #[derive(Debug, thiserror::Error)]
@@ -43,14 +28,9 @@ pub enum Error {
         /// Why it failed.
         source: io::Error,
     },
-    /// The table is held by another process.
-    #[error("{} is locked by another process for more than {} s", .path.display(), .waited.as_secs())]
-    Locked {
-        /// The directory.
-        path: PathBuf,
-        /// How long it was waited for.
-        waited: Duration,
-    },
+    /// A file cannot be used, or is held by another process.
+    #[error(transparent)]
+    Directory(#[from] onecopy_directory::Error),
     /// Guests cannot be listed.
     #[error(transparent)]
     System(#[from] onecopy_system::Error),
@@ -62,9 +42,6 @@ pub enum Error {
         /// What is wrong with it.
         source: FormError,
     },
-    /// There is a link where a file or a directory must be.
-    #[error("{} is a symbolic link, which is not followed; put the file itself there", .0.display())]
-    Link(PathBuf),
     /// The table says that there is a file, and there is none.
     #[error("{} is missing: the resources of partition {partition}; bring it back, or define them anew with --replace", .path.display())]
     NoResources {
@@ -143,7 +120,9 @@ impl Error {
     /// Returns what kind of failure it is.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Io { .. } | Self::Locked { .. } | Self::System(_) => Kind::Failed,
+            Self::Io { source, .. } => source.into(),
+            Self::Directory(error) => error.into(),
+            Self::System(error) => error.kind(),
             Self::Unknown { .. } => Kind::Unknown,
             Self::Exists(_)
             | Self::OtherKernel { .. }
@@ -152,7 +131,7 @@ impl Error {
             | Self::Removed(_) => Kind::State,
             Self::Shortage { .. } => Kind::Shortage,
             Self::Invalid { .. } => Kind::Failed,
-            Self::Damaged { .. } | Self::Link(_) | Self::NoResources { .. } => Kind::Damaged,
+            Self::Damaged { .. } | Self::NoResources { .. } => Kind::Damaged,
         }
     }
 }

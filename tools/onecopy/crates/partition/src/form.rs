@@ -9,9 +9,6 @@ use serde::Serialize;
 /// The version of the formats that is read and written.
 pub(crate) const FORMAT: u32 = 1;
 
-/// How long a file may be, in bytes: the table of some thousand partitions.
-pub(crate) const MAX_BYTES: u64 = 1 << 20;
-
 /// What is wrong with a file.
 #[derive(Debug, thiserror::Error)]
 pub enum FormError {

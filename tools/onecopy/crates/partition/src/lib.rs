@@ -20,7 +20,6 @@
 //!
 //! Starting a guest in a partition is what the command does, with the crate `onecopy-system`.
 
-mod directory;
 mod error;
 mod form;
 mod host;
@@ -31,8 +30,9 @@ mod resources;
 mod rules;
 mod table;
 
+pub use onecopy_store::Kind;
+
 pub use self::error::Error;
-pub use self::error::Kind;
 pub use self::form::FormError;
 pub use self::inventory::Inventory;
 pub use self::inventory::Shortage;

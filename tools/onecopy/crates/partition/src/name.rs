@@ -6,12 +6,13 @@ use std::fmt;
 use std::str::FromStr;
 
 use onecopy_system::GuestName;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 
 /// The name of a partition. The rules are those for guests: the guest that runs in a partition has
 /// its name unless another one is chosen.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(into = "String", try_from = "String")]
 pub struct PartitionName(GuestName);
 

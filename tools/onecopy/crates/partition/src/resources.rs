@@ -7,6 +7,7 @@ use std::num::NonZeroU32;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::de::Error;
 use serde::Deserialize;
 use serde::Deserializer;
@@ -55,6 +56,13 @@ pub struct Resources {
         skip_serializing_if = "Option::is_none"
     )]
     pub machine_id: Option<String>,
+    /// The trust group of the kernel that serves the partition; any if it is missing.
+    #[serde(
+        default,
+        deserialize_with = "group",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub group: Option<String>,
     /// What is added to the command line that user space sees; behind `=`, what replaces it.
     #[serde(
         default,
@@ -68,6 +76,9 @@ pub struct Resources {
     /// Whether a balloon is plugged, by which the guest gives memory back.
     #[serde(default, skip_serializing_if = "is_false")]
     pub balloon: bool,
+    /// Whether a channel is plugged, by which the guest's kernel gets messages.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub smsg: bool,
     /// Whether the partition may have what the host does not give.
     #[serde(default, skip_serializing_if = "is_false")]
     pub overcommit: bool,
@@ -84,7 +95,7 @@ pub struct Resources {
 }
 
 /// A disk of a partition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Disk {
     /// The image: qcow2 if its name ends so, else raw.
@@ -106,9 +117,11 @@ impl Resources {
             nics: Vec::new(),
             hostname: None,
             machine_id: None,
+            group: None,
             parm: None,
             small_pages: false,
             balloon: false,
+            smsg: false,
             overcommit: false,
             disks: Vec::new(),
             other: BTreeMap::new(),
@@ -143,6 +156,7 @@ impl Resources {
         all("nics", &self.nics, rules::nic)?;
         all("hostname", self.hostname.as_slice(), rules::hostname)?;
         all("machine_id", self.machine_id.as_slice(), rules::machine_id)?;
+        all("group", self.group.as_slice(), rules::group)?;
         all("parm", self.parm.as_slice(), rules::value)?;
         for disk in &self.disks {
             rules::file(&disk.file).map_err(|error| format!("disk: {error}"))?;
@@ -192,6 +206,10 @@ fn machine_id<'a, D: Deserializer<'a>>(from: D) -> Result<Option<String>, D::Err
     checked(from, |text: &String| rules::machine_id(text)).map(Some)
 }
 
+fn group<'a, D: Deserializer<'a>>(from: D) -> Result<Option<String>, D::Error> {
+    checked(from, |text: &String| rules::group(text)).map(Some)
+}
+
 fn parm<'a, D: Deserializer<'a>>(from: D) -> Result<Option<String>, D::Error> {
     checked(from, |text: &String| rules::value(text)).map(Some)
 }
@@ -224,6 +242,7 @@ machine_id = \"0123456789abcdef0123456789abcdef\"
 parm = \"quiet\"
 small_pages = true
 balloon = true
+smsg = true
 overcommit = true
 
 [[disk]]
@@ -283,17 +302,17 @@ role = \"db\"
             (
                 "/srv/web.img",
                 "web.img",
-                "line 14, column 8: \"web.img\" is not the absolute path",
+                "line 15, column 8: \"web.img\" is not the absolute path",
             ),
             (
                 "readonly",
                 "read_only",
-                "line 18, column 1: unknown field `read_only`",
+                "line 19, column 1: unknown field `read_only`",
             ),
             (
                 "role",
                 "seed",
-                "line 20, column 1: \"seed\" is a key that every guest is told",
+                "line 21, column 1: \"seed\" is a key that every guest is told",
             ),
         ] {
             let damaged = TEXT.replacen(old, new, 1);

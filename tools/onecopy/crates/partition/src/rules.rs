@@ -6,6 +6,7 @@ use std::path::Path;
 
 use onecopy_format::resources;
 use onecopy_format::segment_space::Name;
+use onecopy_store::Group;
 use onecopy_system::NicOptions;
 
 /// The key under which a guest finds the name of its partition, below `/sys/firmware/ipl`.
@@ -57,6 +58,12 @@ pub(crate) fn hostname(text: &str) -> Rule {
     Err(format!(
         "{text:?} is not a host name: 1 to {HOSTNAME_MAX} of a-z A-Z 0-9 . _ -"
     ))
+}
+
+/// The name of a trust group.
+pub(crate) fn group(text: &str) -> Rule {
+    let parsed = text.parse::<Group>();
+    parsed.map(drop).map_err(|error| error.to_string())
 }
 
 pub(crate) fn machine_id(text: &str) -> Rule {

@@ -13,6 +13,9 @@ use onecopy_format::segment_space::Name;
 
 use crate::erofs::LayoutError;
 use crate::erofs::MkfsError;
+use crate::group::Group;
+use crate::group::GroupError;
+use crate::kind::Kind;
 
 /// A failure of a store operation.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +29,35 @@ pub enum Error {
         path: PathBuf,
         /// Why it failed.
         source: io::Error,
+    },
+    /// A directory cannot be used.
+    #[error(transparent)]
+    Directory(#[from] onecopy_directory::Error),
+    /// The link to the current generation leads to something else.
+    #[error("{} leads to {}, which is no generation; make it the name of one, or save the segment space again", .link.display(), .target.display())]
+    Target {
+        /// The link.
+        link: PathBuf,
+        /// Where it leads to.
+        target: PathBuf,
+    },
+    /// A segment space has another trust group.
+    #[error("Segment space {name} is of trust group {found}, and not {wanted}: guests of {found} have it; save it under another name")]
+    OtherGroup {
+        /// The segment space.
+        name: Name,
+        /// Its group.
+        found: Group,
+        /// The group that was wanted.
+        wanted: Group,
+    },
+    /// The file of a trust group is damaged.
+    #[error("{} does not name a trust group", .path.display())]
+    Group {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: GroupError,
     },
     /// There is no segment space of this name.
     #[error("There is no segment space {name} in {}; {}", .root.display(), listed(.existing, "nothing has been saved there"))]
@@ -106,6 +138,19 @@ impl Error {
             doing,
             path,
             source,
+        }
+    }
+
+    /// Returns what kind of failure it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Io { source, .. } => source.into(),
+            Self::NotFound { .. } => Kind::Unknown,
+            Self::Directory(error) => error.into(),
+            Self::Format { .. } | Self::Target { .. } | Self::Group { .. } => Kind::Damaged,
+            Self::Locked { .. } | Self::TooLarge { .. } | Self::OtherGroup { .. } => Kind::State,
+            Self::Mkfs { source, .. } if source.is_full() => Kind::Shortage,
+            _ => Kind::Failed,
         }
     }
 }

@@ -9,6 +9,7 @@
 //! ROOT/segments/NAME/1.toml ...         what is kept beside them: who may attach a restricted one
 //! ROOT/segments/NAME/definition.toml    the skeleton: what the next save is to be like
 //! ROOT/segments/NAME/current            symbolic link to the generation that new guests get
+//! ROOT/segments/NAME/group              its trust group, if that is not the usual one
 //! ROOT/segments/NAME/.lock              held while a generation is published
 //! ```
 //!
@@ -28,6 +29,8 @@ mod digest;
 mod draft;
 mod erofs;
 mod error;
+mod group;
+mod kind;
 mod lock;
 mod progress;
 mod publish;
@@ -45,6 +48,9 @@ pub use self::erofs::Mkfs;
 pub use self::erofs::MkfsError;
 pub use self::error::listed;
 pub use self::error::Error;
+pub use self::group::Group;
+pub use self::group::GroupError;
+pub use self::kind::Kind;
 pub use self::lock::Lock;
 pub use self::progress::Progress;
 pub use self::progress::Stage;

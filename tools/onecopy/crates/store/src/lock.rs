@@ -9,7 +9,10 @@ use std::time::Duration;
 use std::time::Instant;
 
 use rustix::fs::flock;
+use rustix::fs::open;
 use rustix::fs::FlockOperation;
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::error::Error;
@@ -44,12 +47,11 @@ impl Lock {
 
     fn wait(directory: &Path, operation: FlockOperation) -> Result<Self> {
         let path = directory.join(".lock");
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(Error::io("open", &path))?;
+        // A link could lead to a file that has nothing to do with us.
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = open(&path, flags, Mode::from_raw_mode(0o644))
+            .map_err(|error| Error::io("open", &path)(error.into()))?
+            .into();
         let start = Instant::now();
         loop {
             match flock(&file, operation) {

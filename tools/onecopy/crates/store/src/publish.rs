@@ -48,6 +48,19 @@ impl Form {
         }
     }
 
+    /// Returns the name of the directory in the store where all names are.
+    pub(crate) fn parent_name(self) -> &'static str {
+        match self {
+            Self::Segment => "segments",
+            Self::System => "systems",
+        }
+    }
+
+    /// Returns the directory where all names are, in the store at `root`.
+    pub fn parent(self, root: &Path) -> PathBuf {
+        root.join(self.parent_name())
+    }
+
     /// Returns the name of a generation in its directory.
     pub fn file_name(self, generation: u64) -> String {
         format!("{generation}{}", self.suffix())

@@ -17,6 +17,7 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use onecopy_directory::Directory;
 use onecopy_format::segment_space::Name;
 
 pub use self::hold::hold;
@@ -73,26 +74,57 @@ impl Class {
 /// The generations of a name, and its skeleton.
 #[derive(Debug, Clone)]
 pub struct Shelf {
+    root: PathBuf,
+    name: Name,
     directory: PathBuf,
     form: Form,
 }
 
 impl Shelf {
-    /// Uses the directory of a name, which may not exist yet.
-    pub fn new(directory: impl Into<PathBuf>, form: Form) -> Self {
+    /// Uses the directory of a name in the store at `root`, which may not exist yet.
+    pub fn new(root: &Path, form: Form, name: Name) -> Self {
         Self {
-            directory: directory.into(),
+            root: root.to_owned(),
+            name,
+            directory: form.parent(root).join(name.as_str()),
             form,
         }
     }
 
-    /// Returns the names in a directory of shelves of which there is a skeleton or a generation,
+    /// Opens the directory, to which no link below the store leads; [`None`] if there is none.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened, or a link leads to it.
+    pub fn look(&self) -> Result<Option<Directory>> {
+        let Some(root) = Directory::open(&self.root)? else {
+            return Ok(None);
+        };
+        let Some(parent) = root.child(self.form.parent_name())? else {
+            return Ok(None);
+        };
+        Ok(parent.child(self.name.as_str())?)
+    }
+
+    /// Opens the directory as [`Self::look`] does, and creates it if need be.
+    ///
+    /// # Errors
+    ///
+    /// As there, and when it cannot be created.
+    pub fn create(&self) -> Result<Directory> {
+        let root = Directory::create(&self.root)?;
+        let parent = root.create_child(self.form.parent_name())?;
+        Ok(parent.create_child(self.name.as_str())?)
+    }
+
+    /// Returns the names in the store at `root` of which there is a skeleton or a generation,
     /// current or not, in order.
     ///
     /// # Errors
     ///
     /// When a directory cannot be read. One that does not exist is empty.
-    pub fn names(parent: &Path, form: Form) -> Result<Vec<Name>> {
+    pub fn names(root: &Path, form: Form) -> Result<Vec<Name>> {
+        let parent = &form.parent(root);
         let entries = match fs::read_dir(parent) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -104,7 +136,7 @@ impl Shelf {
             let Some(name) = name_of(&entry.file_name()) else {
                 continue;
             };
-            let shelf = Self::new(entry.path(), form);
+            let shelf = Self::new(root, form, name);
             if shelf.is_defined() || !shelf.generations()?.is_empty() {
                 names.push(name);
             }
@@ -129,6 +161,8 @@ impl Shelf {
     ///
     /// As [`Publisher::lock`].
     pub fn lock(&self) -> Result<Publisher> {
+        // A link could lead to a directory that has nothing to do with us.
+        self.look()?;
         Publisher::lock(&self.directory, self.form)
     }
 
@@ -148,11 +182,15 @@ impl Shelf {
     ///
     /// # Errors
     ///
-    /// When the directory cannot be read.
+    /// When the directory cannot be read, or the link leads to something else than a generation.
     pub fn current(&self) -> Result<Option<u64>> {
         let link = self.directory.join(CURRENT);
         match fs::read_link(&link) {
-            Ok(target) => Ok(self.form.generation_of(&target)),
+            // Anything but the name of a generation could lead out of the store.
+            Ok(target) => match self.form.generation_of(&target) {
+                Some(generation) => Ok(Some(generation)),
+                None => Err(Error::Target { link, target }),
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io("read", &link)(error)),
         }

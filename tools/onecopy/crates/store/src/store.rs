@@ -47,7 +47,7 @@ impl Store {
 
     /// Returns what there is of a name: generations and a skeleton.
     pub fn shelf(&self, name: Name) -> Shelf {
-        Shelf::new(self.segments().join(name.as_str()), Form::Segment)
+        Shelf::new(&self.root, Form::Segment, name)
     }
 
     /// Returns the names of which there is a skeleton or a generation, current or not, in order.
@@ -56,7 +56,7 @@ impl Store {
     ///
     /// When a directory cannot be read. A store that does not exist is empty.
     pub fn all_names(&self) -> Result<Vec<Name>> {
-        Shelf::names(&self.segments(), Form::Segment)
+        Shelf::names(&self.root, Form::Segment)
     }
 
     /// Opens the current generation of a segment space.
@@ -83,7 +83,7 @@ impl Store {
     pub fn acquire(&self, name: Name) -> Result<Space> {
         let space = self.shelf(name).take(|generation| {
             let space = self.generation(name, generation)?;
-            Ok(space.hold()?.then_some(space))
+            Ok::<_, Error>(space.hold()?.then_some(space))
         })?;
         space.map_or_else(|| Err(self.not_found(name)?), Ok)
     }
@@ -103,7 +103,12 @@ impl Store {
     ///
     /// When it does not exist or is invalid.
     pub fn generation(&self, name: Name, generation: u64) -> Result<Space> {
-        Space::open(&self.shelf(name).path(generation))
+        let shelf = self.shelf(name);
+        if let Some(directory) = shelf.look()? {
+            // A link is an error.
+            directory.file(&Form::Segment.file_name(generation))?;
+        }
+        Space::open(&shelf.path(generation))
     }
 
     /// Purges a segment space: no new guest gets it, its skeleton is removed, and so are its
@@ -154,13 +159,13 @@ impl Store {
 
     /// Returns the directory of a segment space, created if need be.
     pub(crate) fn create_space_directory(&self, name: Name) -> Result<PathBuf> {
-        let directory = self.shelf(name).directory().to_owned();
-        fs::create_dir_all(&directory).map_err(Error::io("create", &directory))?;
-        Ok(directory)
+        let shelf = self.shelf(name);
+        shelf.create()?;
+        Ok(shelf.directory().to_owned())
     }
 
     fn segments(&self) -> PathBuf {
-        self.root.join("segments")
+        Form::Segment.parent(&self.root)
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod tests;
 
 use std::fs;
 use std::os::fd::BorrowedFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::path::PathBuf;
@@ -21,7 +22,9 @@ use onecopy_machine::qmp::commands;
 use onecopy_machine::state_uri;
 use onecopy_machine::Interrupt;
 use onecopy_machine::Ram;
+use onecopy_machine::User;
 use onecopy_store::Lock;
+use rustix::process::geteuid;
 
 use crate::error::Error;
 use crate::guests;
@@ -199,8 +202,43 @@ impl Running {
         )))
     }
 
-    /// Copies guest-physical memory to a file.
+    /// Returns the user of the guest's QEMU, if that is another one than we.
+    fn user(&self) -> Result<Option<User>> {
+        let Some(qemu) = self.record.qemu else {
+            return Ok(None);
+        };
+        let process = PathBuf::from(format!("/proc/{}", qemu.pid));
+        let examined = process.metadata();
+        let owner = examined.map_err(Error::io("examine", &process))?;
+        let user = User {
+            name: owner.uid().to_string(),
+            uid: owner.uid(),
+            gid: owner.gid(),
+        };
+        Ok((user.uid != geteuid().as_raw()).then_some(user))
+    }
+
+    /// Creates a file that the guest's QEMU can write to, if that has another user than we: he cannot create
+    /// one in a directory of ours.
+    pub(crate) fn prepare_file(&self, path: &Path) -> Result<()> {
+        match self.user()? {
+            Some(user) => user.create_lent(path).map_err(Error::io("create", path)),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets the guest's QEMU open a file of ours.
+    pub(crate) fn lend(&self, path: &Path, write: bool) -> Result<()> {
+        match self.user()? {
+            Some(user) => user.lend(path, write).map_err(Error::io("lend", path)),
+            None => Ok(()),
+        }
+    }
+
+    /// Copies guest-physical memory to a file, which is not there yet. QEMU must be able to pass the
+    /// directories above it.
     pub(crate) fn copy_memory(&self, address: u64, size: u64, path: &Path) -> Result<()> {
+        self.prepare_file(path)?;
         let filename = path.to_str().unwrap_or_default().to_owned();
         self.ask(&commands::Pmemsave {
             address,

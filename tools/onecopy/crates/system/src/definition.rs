@@ -10,6 +10,7 @@
 //! defined_unix_seconds = 1800000000
 //! kernel = "/boot/vmlinux-7.3"
 //! ranges = "0-FFF EW 1000-17FF SR 1800-5FFF EW 6000-1FDFF EN 1FE00-1FFFF EW"
+//! group = "tenant-7"
 //! restricted = true
 //! allow = ["web", "db"]
 //! ```
@@ -26,6 +27,7 @@ use std::time::UNIX_EPOCH;
 
 use onecopy_format::saved_kernel::Layout;
 use onecopy_format::segment_space::Name;
+use onecopy_store::Group;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -61,6 +63,13 @@ pub struct Definition {
     /// The ranges of memory, in ascending order and without gaps.
     #[serde(with = "notation::string")]
     pub ranges: Vec<Range>,
+    /// Its trust group, if it is decided.
+    #[serde(
+        default,
+        with = "text::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub group: Option<Group>,
     /// Whether only some guests may start from it. A file that is cut here is not one without.
     pub restricted: bool,
     /// Which these are.
@@ -77,6 +86,8 @@ pub struct Wishes {
     pub memory_bytes: Option<u64>,
     /// The kernel's part of it; see [`ranges::divide`].
     pub kernel_bytes: Option<u64>,
+    /// Its trust group.
+    pub group: Option<Group>,
 }
 
 impl Definition {
@@ -106,6 +117,7 @@ impl Definition {
                 Some(ranges) => chosen(ranges, wishes, layout.as_ref())?,
                 None => divided(name, wishes, layout.as_ref())?,
             },
+            group: wishes.group.clone(),
             restricted: allow.is_some(),
             allow: allow.unwrap_or_default(),
         };
@@ -187,6 +199,7 @@ pub(crate) mod tests {
             defined_unix_seconds: 1_800_000_000,
             kernel: Some(PathBuf::from("/boot/vmlinux")),
             ranges: notation::parse(USUAL).unwrap(),
+            group: None,
             restricted: true,
             allow: vec!["web".parse().unwrap(), "db".parse().unwrap()],
         }

@@ -13,6 +13,8 @@ use onecopy_machine::Interrupted;
 use onecopy_machine::QemuError;
 use onecopy_machine::Report;
 use onecopy_store::listed;
+use onecopy_store::Group;
+use onecopy_store::Kind;
 
 use crate::definition::DefinitionError;
 use crate::guests::GuestName;
@@ -22,6 +24,7 @@ use crate::plug::PlugError;
 use crate::ranges::FitError;
 use crate::ranges::NotationError;
 use crate::ranges::RangeError;
+use crate::smsg::SmsgError;
 use crate::spaces::SpaceError;
 
 /// A failure of an operation on saved systems or guests.
@@ -40,6 +43,19 @@ pub enum Error {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] onecopy_store::Error),
+    /// A system is of another trust group.
+    #[error("{name} is of trust group {found}, and not {wanted}: guests share pages with those of their own group only")]
+    Group {
+        /// The system.
+        name: Name,
+        /// Its group.
+        found: Group,
+        /// The group that was asked for.
+        wanted: Group,
+    },
+    /// A directory cannot be used.
+    #[error(transparent)]
+    Directory(#[from] onecopy_directory::Error),
     /// QEMU cannot be used.
     #[error(transparent)]
     Qemu(#[from] QemuError),
@@ -69,6 +85,22 @@ pub enum Error {
     /// The guest has no device to give memory by.
     #[error("Guest {0} has no balloon; ipl --balloon plugs one")]
     NoBalloon(GuestName),
+    /// A message was not carried out.
+    #[error("Guest {guest} has not carried the message out")]
+    Smsg {
+        /// The guest.
+        guest: GuestName,
+        /// Why not.
+        source: SmsgError,
+    },
+    /// A message was carried out, and only the device does not know.
+    #[error("Guest {guest} has carried the message out, but its balloon has still another target")]
+    OtherTarget {
+        /// The guest.
+        guest: GuestName,
+        /// Why.
+        source: Box<Error>,
+    },
     /// The kernel cannot be saved.
     #[error(transparent)]
     Kernel(#[from] KernelError),
@@ -290,6 +322,34 @@ impl Error {
             doing,
             path,
             source,
+        }
+    }
+
+    /// Returns what kind of failure it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Io { source, .. } => source.into(),
+            Self::Directory(error) => error.into(),
+            Self::Store(error) => error.kind(),
+            Self::Space(error) => error.kind(),
+            Self::NotFound { .. } | Self::NoGuest { .. } | Self::Gone(_) => Kind::Unknown,
+            Self::Smsg {
+                source: SmsgError::NoChannel | SmsgError::Busy(_),
+                ..
+            } => Kind::State,
+            Self::NotSaved(_)
+            | Self::Starting(_)
+            | Self::NoBalloon(_)
+            | Self::Unfit { .. }
+            | Self::Contradiction { .. }
+            | Self::OtherGuest { .. }
+            | Self::NotSavable { .. }
+            | Self::Mismatch { .. }
+            | Self::GuestExists(_)
+            | Self::PartitionRuns { .. } => Kind::State,
+            Self::Definition { .. } | Self::Manifest { .. } | Self::Corrupt { .. } => Kind::Damaged,
+            Self::Restricted { .. } | Self::Group { .. } => Kind::Denied,
+            _ => Kind::Failed,
         }
     }
 }

@@ -11,7 +11,6 @@ use std::fs;
 use object::elf::ELF_NOTE_GNU;
 use object::elf::NT_GNU_BUILD_ID;
 use onecopy_format::segment_space::SegmentType;
-use tempfile::NamedTempFile;
 
 use crate::content::hexadecimal;
 use crate::control::Running;
@@ -37,10 +36,12 @@ impl Running {
         let Some(address) = find(generation, &id)? else {
             return Ok(None);
         };
-        let directory = self.directory();
-        let copy = NamedTempFile::new_in(directory).map_err(Error::io("write to", directory))?;
-        self.copy_memory(address, id.len() as u64, copy.path())?;
-        let found = fs::read(copy.path()).map_err(Error::io("read", copy.path()))?;
+        // QEMU, which may have another user, cannot pass the directory of the guest.
+        let directory = tempfile::tempdir();
+        let directory = directory.map_err(Error::io("write to", &std::env::temp_dir()))?;
+        let copy = directory.path().join("build-id");
+        self.copy_memory(address, id.len() as u64, &copy)?;
+        let found = fs::read(&copy).map_err(Error::io("read", &copy))?;
         Ok(Some(hexadecimal(&found)))
     }
 }

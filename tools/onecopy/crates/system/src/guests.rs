@@ -9,6 +9,8 @@
 //!                  console        socket: its serial console
 //!                  console.log    what that has said
 //!                  qmp            socket: a monitor
+//!                  smsg           socket: where messages go, if it has a device for them
+//!                  smsg.lock      held while one is sent
 //!                  resources      its identity, removed as soon as QEMU has read it
 //!                  saved-as       what it is being saved as, from before that is published
 //!                  paused-by      who has paused it to copy its memory
@@ -19,6 +21,7 @@
 //! this name removes it.
 
 mod name;
+mod pattern;
 mod record;
 mod stale;
 
@@ -29,16 +32,22 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::path::PathBuf;
 
+use onecopy_directory::Directory;
 use onecopy_format::segment_space::Name;
 use onecopy_store::Lock;
 
 pub use self::name::GuestName;
 pub use self::name::GuestNameError;
+pub use self::pattern::Pattern;
+pub use self::pattern::PatternError;
 pub use self::record::Record;
 pub use self::stale::Stale;
 use crate::error::Error;
 use crate::process::Process;
 use crate::Result;
+
+/// Name of the directory of all guests.
+const GUESTS: &str = "guests";
 
 /// Names in the directory of a guest.
 pub(crate) const CONSOLE: &str = "console";
@@ -47,10 +56,13 @@ pub(crate) const QMP: &str = "qmp";
 pub(crate) const RESOURCES: &str = "resources";
 pub(crate) const SAVED_AS: &str = "saved-as";
 pub(crate) const PAUSED_BY: &str = "paused-by";
+pub(crate) const SMSG: &str = "smsg";
+pub(crate) const SMSG_LOCK: &str = "smsg.lock";
 
 /// The guests below one run directory.
 #[derive(Debug, Clone)]
 pub struct Guests {
+    run: PathBuf,
     directory: PathBuf,
 }
 
@@ -65,7 +77,8 @@ impl Guests {
     /// Uses the run directory at `root`, which may not exist yet.
     pub fn open(root: impl AsRef<Path>) -> Self {
         Self {
-            directory: root.as_ref().join("guests"),
+            run: root.as_ref().to_owned(),
+            directory: root.as_ref().join(GUESTS),
         }
     }
 
@@ -75,19 +88,40 @@ impl Guests {
     ///
     /// When the directory cannot be read. One that does not exist is empty.
     pub fn list(&self) -> Result<Vec<Record>> {
-        let entries = match fs::read_dir(&self.directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(Error::io("read", &self.directory)(error)),
+        let Some(directory) = self.look()? else {
+            return Ok(Vec::new());
         };
         let mut records = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(Error::io("read", &self.directory))?.path();
+        for name in directory.names()? {
             // What is not a directory with a record is no guest, or one that is just coming.
-            records.extend(Record::read(&path).filter(|record| record.keeper.is_alive()));
+            let record = name.to_str().and_then(|name| read_in(&directory, name));
+            records.extend(record.filter(|record| record.keeper.is_alive()));
         }
         records.sort_unstable_by(|one, other| one.guest.cmp(&other.guest));
         Ok(records)
+    }
+
+    /// Opens the directory of all guests, if there is one: who else could write there could make us kill
+    /// any process as the keeper of a guest.
+    fn look(&self) -> Result<Option<Directory>> {
+        let Some(run) = Directory::open(&self.run)? else {
+            return Ok(None);
+        };
+        let Some(directory) = run.child(GUESTS)? else {
+            return Ok(None);
+        };
+        run.check_ours(true)?;
+        directory.check_ours(false)?;
+        Ok(Some(directory))
+    }
+
+    /// Opens the directory of all guests, which is created if need be.
+    fn create(&self) -> Result<Directory> {
+        let run = Directory::create(&self.run)?;
+        run.check_ours(true)?;
+        let directory = run.create_child_with(GUESTS, 0o700)?;
+        directory.check_ours(false)?;
+        Ok(directory)
     }
 
     /// Returns a guest that runs.
@@ -140,7 +174,7 @@ impl Guests {
         system: Name,
         record: impl Fn(&GuestName) -> Record,
     ) -> Result<Claim> {
-        create_private(&self.directory).map_err(Error::io("create", &self.directory))?;
+        self.create()?;
         let _lock = Lock::exclusive(&self.directory)?;
         let name = match guest {
             Some(guest) if self.is_free(guest) => guest.clone(),
@@ -175,7 +209,8 @@ impl Guests {
     }
 
     fn is_free(&self, guest: &GuestName) -> bool {
-        let record = Record::read(&self.directory(guest));
+        let directory = Directory::open(&self.directory).ok().flatten();
+        let record = directory.and_then(|directory| read_in(&directory, guest.as_str()));
         !record.is_some_and(|record| record.keeper.is_alive())
     }
 
@@ -198,6 +233,11 @@ impl Claim {
         self.path.join(name)
     }
 
+    /// Reads what is known about the guest; others may have added to it.
+    pub(crate) fn read(&self) -> Option<Record> {
+        Record::read_at(&self.path)
+    }
+
     /// Replaces what is known about the guest.
     pub(crate) fn write(&self, record: &Record) -> Result<()> {
         record
@@ -213,15 +253,9 @@ impl Drop for Claim {
     }
 }
 
-/// Creates a directory that only we can enter; those above it are for all.
-fn create_private(path: &Path) -> io::Result<()> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        result => result,
-    }
+/// Reads the record in the directory of a guest, neither of which may be a link.
+fn read_in(directory: &Directory, name: &str) -> Option<Record> {
+    Record::read(&directory.child(name).ok()??)
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {

@@ -17,16 +17,20 @@ use std::time::Duration;
 use onecopy_format::resources::FW_CFG_FILE;
 use onecopy_format::segment_space::Name;
 use onecopy_machine::options::Accel;
+use onecopy_machine::options::Access;
 use onecopy_machine::options::FwCfg;
 use onecopy_machine::qmp::commands;
 use onecopy_machine::Config;
+use onecopy_machine::Confinement;
 use onecopy_machine::Disk;
 use onecopy_machine::Interrupt;
 use onecopy_machine::Machine;
+use onecopy_machine::Needed;
 use onecopy_machine::Qemu;
 use onecopy_machine::Ram;
 use onecopy_machine::SegmentDevice;
 use onecopy_machine::Tee;
+use onecopy_store::Group;
 use onecopy_store::Space;
 use onecopy_store::Store;
 
@@ -69,8 +73,12 @@ pub struct IplOptions {
     pub guest: Option<GuestName>,
     /// The partition that the guest is to run in, where no other guest runs.
     pub partition: Option<GuestName>,
+    /// The trust group that the system must be of, which is that of the segment spaces.
+    pub group: Option<Group>,
     /// The emulator; `None` searches it on `PATH`.
     pub qemu: Option<PathBuf>,
+    /// What the emulator may do on the host.
+    pub confinement: Confinement,
     /// What executes the guest; it must be what executed the template. `None` takes that.
     pub accel: Option<Accel>,
     /// Memory in bytes; `None` takes that of the template. More is plugged.
@@ -86,6 +94,8 @@ pub struct IplOptions {
     pub nics: Vec<NicOptions>,
     /// Whether a balloon is plugged, behind those.
     pub balloon: bool,
+    /// Whether a channel for messages is plugged, behind those.
+    pub smsg: bool,
     /// Disks, which are plugged behind those.
     pub disks: Vec<Disk>,
     /// The guest's identity.
@@ -105,7 +115,9 @@ impl IplOptions {
             name,
             guest: None,
             partition: None,
+            group: None,
             qemu: None,
+            confinement: Confinement::default(),
             accel: None,
             memory_bytes: None,
             cpus: 1,
@@ -113,6 +125,7 @@ impl IplOptions {
             spaces: Vec::new(),
             nics: Vec::new(),
             balloon: false,
+            smsg: false,
             disks: Vec::new(),
             resources: ResourceOptions::default(),
             timeout: READY_TIMEOUT,
@@ -146,6 +159,7 @@ pub fn check(options: &IplOptions, systems: &Systems) -> Result<Generation> {
     let generation = systems.acquire(options.name)?;
     let manifest = generation.manifest();
     restriction::admit(options.guest.as_ref(), manifest)?;
+    restriction::admit_group(options.group.as_ref(), manifest)?;
     let nics = Nic::draw(&options.nics).map_err(Error::Random)?;
     Extra::new(&manifest.machine, options, &nics)?;
     told(options, &nics)
@@ -172,11 +186,13 @@ pub fn ipl(
     let generation = systems.acquire(options.name)?;
     let manifest = generation.manifest();
     restriction::admit(options.guest.as_ref(), manifest)?;
+    restriction::admit_group(options.group.as_ref(), manifest)?;
     let nics = Nic::draw(&options.nics).map_err(Error::Random)?;
     let extra = Extra::new(&manifest.machine, options, &nics)?;
     let options = &told(options, &nics);
-    let qemu = assume_qemu(options.qemu.as_deref(), manifest);
+    let qemu = assume_qemu(options.qemu.as_deref(), manifest).confined(&options.confinement);
     let accel = choose_accel(options.accel, manifest, &qemu)?;
+    lend(options, &generation)?;
     generation.verify(&options.interrupt)?;
 
     let keeper = Process::ours().map_err(Error::io("examine", Path::new("/proc/self")))?;
@@ -185,6 +201,7 @@ pub fn ipl(
             .memory_bytes
             .unwrap_or(manifest.machine.memory_bytes),
         cpus: options.cpus,
+        group: manifest.group.clone(),
         partition: options.partition.clone(),
         mac_addresses: nics.iter().map(|nic| nic.mac).collect(),
         attachments: attachments(&options.spaces),
@@ -228,6 +245,31 @@ pub fn ipl(
     Ok(guest)
 }
 
+/// Lets QEMU's user open what is plugged or loaded after its start, or says what he cannot open. Permissions
+/// change before the files are verified, which are known by the time of that.
+fn lend(options: &IplOptions, generation: &Generation) -> Result<()> {
+    let confinement = &options.confinement;
+    if confinement.user.is_none() {
+        return Ok(());
+    }
+    let mut needed = Vec::new();
+    for file in &generation.manifest().files {
+        let path = generation.path().join(&file.name);
+        confinement.lend(&path, false)?;
+        needed.push(Needed { path, write: false });
+    }
+    for segment in &options.segments {
+        let (path, write) = (segment.path.clone(), segment.access == Access::Shared);
+        confinement.lend(&path, write)?;
+        needed.push(Needed { path, write });
+    }
+    needed.extend(options.disks.iter().map(|disk| Needed {
+        path: disk.path.clone(),
+        write: !disk.read_only,
+    }));
+    Ok(confinement.check(&needed)?)
+}
+
 impl Guest {
     /// Returns what is known about the guest.
     pub fn record(&self) -> &Record {
@@ -257,7 +299,7 @@ impl Guest {
         } = self;
         drop(machine);
         // Others may have attached more.
-        let record = Record::read(&claim.file("")).unwrap_or(record);
+        let record = claim.read().unwrap_or(record);
         drop(claim);
         drop(generation);
         drop(spaces);
@@ -283,7 +325,7 @@ impl Guest {
         let state = self.generation.state();
         self.machine
             .load_state(&state, Ram::NotShared, STATE_TIMEOUT)?;
-        extra.plug(&mut self.machine)?;
+        extra.plug(&mut self.machine, &self.claim.file(guests::SMSG))?;
         self.machine.execute(&commands::Cont {})?;
         Ok(())
     }

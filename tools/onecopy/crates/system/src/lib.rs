@@ -44,6 +44,7 @@ mod relay;
 mod resources;
 mod restriction;
 mod save;
+pub mod smsg;
 mod spaces;
 mod stamp;
 mod systems;

@@ -8,6 +8,8 @@
 use onecopy_format::saved_kernel::SEGMENT_BYTES;
 use onecopy_format::segment_space::Name;
 use onecopy_format::segment_space::SegmentType;
+use onecopy_store::Group;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 use sha2::Digest;
@@ -22,8 +24,8 @@ use crate::text;
 /// The version of the format that is read and written.
 pub const FORMAT: u32 = 1;
 
-/// The version of a restricted or protected system. Those who know only the first one would let
-/// anybody start from it, or write to it, and refuse it by its number.
+/// The version of a system that is restricted, protected or of a trust group. Those who know only the first one would let
+/// anybody start from it, write to it, or share pages with its guests, and refuse it by its number.
 const FORMAT_LIMITED: u32 = 2;
 
 /// Name of the file.
@@ -31,9 +33,6 @@ pub(crate) const FILE: &str = "manifest.toml";
 
 /// What the last line begins with.
 const SEAL: &str = "# sha256 = ";
-
-/// How long a manifest may be, in bytes.
-pub(crate) const MAX_BYTES: u64 = 1 << 20;
 
 /// What is wrong with a manifest.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +69,9 @@ pub struct Manifest {
     pub generation: u64,
     /// When it was saved, in seconds since 1970.
     pub saved_unix_seconds: u64,
+    /// Its trust group, which is that of all its guests.
+    #[serde(default, with = "text", skip_serializing_if = "Group::is_default")]
+    pub group: Group,
     /// Whether only some guests may start from it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub restricted: bool,
@@ -90,7 +92,7 @@ pub struct Manifest {
 }
 
 /// The machine that the template ran on. Guests must have the same.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Machine {
     /// Version of QEMU.
     pub qemu: String,
@@ -171,7 +173,7 @@ impl Manifest {
     /// Makes sure that what is used without a further check fits together.
     fn check(&self) -> Result<(), &'static str> {
         restriction::check(self.restricted, &self.allow)?;
-        if self.format != format_of(self.restricted, self.protect) {
+        if self.format != format_of(self.restricted, self.protect, &self.group) {
             return Err("it has the format of a system of another class");
         }
         let mut at = 0;
@@ -210,8 +212,8 @@ impl Manifest {
 }
 
 /// Returns the version of the format that a system has.
-pub(crate) fn format_of(restricted: bool, protect: bool) -> u32 {
-    if restricted || protect {
+pub(crate) fn format_of(restricted: bool, protect: bool, group: &Group) -> u32 {
+    if restricted || protect || !group.is_default() {
         FORMAT_LIMITED
     } else {
         FORMAT
@@ -256,6 +258,7 @@ pub(crate) mod tests {
             generation: 3,
             protect: false,
             saved_unix_seconds: 1_800_000_000,
+            group: Group::default(),
             restricted: false,
             allow: Vec::new(),
             machine: Machine {
@@ -328,7 +331,7 @@ pub(crate) mod tests {
         let error = Manifest::parse(&manifest.to_text().unwrap()).unwrap_err();
         let expected = "it has the format of a system of another class";
         assert_eq!(error.to_string(), expected);
-        manifest.format = format_of(true, false);
+        manifest.format = format_of(true, false, &Group::default());
         let text = manifest.to_text().unwrap();
         assert_eq!(Manifest::parse(&text).unwrap(), manifest);
         manifest.allow.clear();

@@ -91,6 +91,24 @@ impl<'a> Nic<'a> {
         options.iter().map(draw).collect()
     }
 
+    /// Returns whether QEMU starts another program for the card.
+    pub(crate) fn needs_helper(&self) -> bool {
+        let value = |name: &str| {
+            let mut properties = self.options.properties.iter().rev();
+            properties
+                .find(|property| property.name == name)
+                .map(|property| property.value.as_str())
+        };
+        match self.options.kind.as_str() {
+            "bridge" => true,
+            "tap" if value("helper").is_some() => true,
+            // What ends with the guest may fail.
+            "tap" => value("fd").or(value("fds")).is_none() && value("script") != Some("no"),
+            "user" => value("smb").is_some(),
+            _ => false,
+        }
+    }
+
     /// Plugs the card into a port of a machine that is stopped.
     pub(crate) fn plug(&self, machine: &mut Machine, port: usize) -> Result<(), Error> {
         let netdev = format!("net{port}");

@@ -3,9 +3,12 @@
 //! What a guest has beside the saved machine: it is plugged before the guest goes on, and the
 //! guest finds it as soon as it does.
 
+use std::path::Path;
+
 use onecopy_machine::options::BlockFormat;
 use onecopy_machine::options::Blockdev;
 use onecopy_machine::options::MemoryBackendFile;
+use onecopy_machine::options::Sandbox;
 use onecopy_machine::qmp::commands;
 use onecopy_machine::Disk;
 use onecopy_machine::Machine;
@@ -19,6 +22,7 @@ use crate::ipl::IplOptions;
 use crate::manifest;
 use crate::nic::MacAddress;
 use crate::nic::Nic;
+use crate::smsg;
 
 /// What Linux adds memory in, in bytes.
 const MEMORY_BLOCK_BYTES: u64 = 128 << 20;
@@ -50,13 +54,17 @@ pub enum PlugError {
     },
     /// There are too many devices for the ports.
     #[error(
-        "A guest of this system has at most {max} segment spaces, network cards, balloons and disks \
-         together"
+        "A guest of this system has at most {max} segment spaces, network cards, balloons, channels \
+         for messages and disks together"
     )]
     Ports {
         /// How many there can be.
         max: u32,
     },
+    /// A helper is another program, which the sandbox does not let QEMU start.
+    #[error("A network card of this kind needs a helper program, which QEMU's sandbox does not start; connect it \
+             to something that is there, as in tap,ifname=tap0,script=no,downscript=no, or give --sandbox spawn")]
+    Helper,
     /// Two cards cannot be told from each other.
     #[error("Two network cards of one guest cannot both have the address {0}")]
     SameMac(MacAddress),
@@ -70,6 +78,7 @@ pub(crate) struct Extra<'a> {
     segments: &'a [SegmentDevice],
     nics: &'a [Nic<'a>],
     balloon: bool,
+    smsg: bool,
     disks: &'a [Disk],
 }
 
@@ -104,23 +113,27 @@ impl<'a> Extra<'a> {
         }
         let max = saved.root_ports;
         let disks = &options.disks;
-        let devices = segments.len() + nics.len() + usize::from(balloon) + disks.len();
+        let smsg = options.smsg;
+        let single = usize::from(balloon) + usize::from(smsg);
+        let devices = segments.len() + nics.len() + single + disks.len();
         if devices as u64 > u64::from(max) {
             return Err(PlugError::Ports { max });
         }
         check_addresses(nics)?;
+        check_helpers(nics, options.confinement.sandbox)?;
         Ok(Self {
             memory_bytes,
             cpus,
             segments,
             nics,
             balloon,
+            smsg,
             disks,
         })
     }
 
-    /// Plugs everything into a machine that is stopped.
-    pub(crate) fn plug(&self, machine: &mut Machine) -> Result<(), Error> {
+    /// Plugs everything into a machine that is stopped. Messages come by `socket`.
+    pub(crate) fn plug(&self, machine: &mut Machine, socket: &Path) -> Result<(), Error> {
         if self.memory_bytes > 0 {
             plug_memory(machine, self.memory_bytes)?;
         }
@@ -136,6 +149,10 @@ impl<'a> Extra<'a> {
         let mut port = self.segments.len() + self.nics.len();
         if self.balloon {
             plug_balloon(machine, port)?;
+            port += 1;
+        }
+        if self.smsg {
+            smsg::plug(machine, port, socket)?;
             port += 1;
         }
         for (port, disk) in (port..).zip(self.disks) {
@@ -154,6 +171,13 @@ fn check_addresses(nics: &[Nic<'_>]) -> Result<(), PlugError> {
         {
             return Err(PlugError::SameMac(nic.mac));
         }
+    }
+    Ok(())
+}
+
+fn check_helpers(nics: &[Nic<'_>], sandbox: Sandbox) -> Result<(), PlugError> {
+    if sandbox == Sandbox::On && nics.iter().any(Nic::needs_helper) {
+        return Err(PlugError::Helper);
     }
     Ok(())
 }
@@ -321,8 +345,8 @@ mod tests {
                 None,
                 1,
                 9,
-                "A guest of this system has at most 8 segment spaces, network cards, balloons and disks \
-                 together",
+                "A guest of this system has at most 8 segment spaces, network cards, balloons, channels \
+                 for messages and disks together",
             ),
         ] {
             assert_eq!(extra(memory, cpus, segments), Err(expected.to_owned()));
@@ -341,11 +365,12 @@ mod tests {
             extra_of(&IplOptions {
                 segments: vec![segment(); segments],
                 balloon: true,
+                smsg: true,
                 disks: vec![disk(); disks],
                 ..IplOptions::new("LX".parse().unwrap())
             })
         };
-        for (segments, disks) in [(7, 0), (3, 4)] {
+        for (segments, disks) in [(6, 0), (3, 3)] {
             assert_eq!(with_others(segments, disks), Ok((0, 1)));
             assert_eq!(with_others(segments + 1, disks).unwrap_err(), refused);
             assert_eq!(with_others(segments, disks + 1).unwrap_err(), refused);
@@ -355,5 +380,30 @@ mod tests {
             refused.ends_with("both have the address 02:00:00:00:00:01"),
             "{refused}"
         );
+    }
+
+    #[test]
+    fn a_card_that_needs_a_helper_needs_a_sandbox_that_starts_it() {
+        let extra = |nic: &str, sandbox: Sandbox| {
+            let mut options = IplOptions::new("LX".parse().unwrap());
+            options.nics = vec![nic.parse().unwrap()];
+            options.confinement.sandbox = sandbox;
+            extra_of(&options)
+        };
+        for nic in ["bridge,br=br0", "tap", "tap,helper=/x", "user,smb=/srv"] {
+            let refused = extra(nic, Sandbox::On).unwrap_err();
+            assert!(refused.contains("--sandbox spawn"), "{nic}: {refused}");
+            for sandbox in [Sandbox::Spawn, Sandbox::Off] {
+                assert_eq!(extra(nic, sandbox), Ok((0, 1)), "{nic}");
+            }
+        }
+        for nic in [
+            "user",
+            "tap,ifname=t0,script=no",
+            "tap,fd=7",
+            "stream,addr.type=unix",
+        ] {
+            assert_eq!(extra(nic, Sandbox::On), Ok((0, 1)), "{nic}");
+        }
     }
 }

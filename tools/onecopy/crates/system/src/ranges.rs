@@ -25,6 +25,7 @@ use std::fmt;
 use onecopy_format::saved_kernel::Layout;
 use onecopy_format::saved_kernel::SEGMENT_BYTES;
 use onecopy_format::segment_space::SegmentType;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -90,7 +91,7 @@ pub enum RangeError {
 }
 
 /// A range of memory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Range {
     /// First address, in bytes, a multiple of 2 MiB.
     pub start: u64,
@@ -98,6 +99,7 @@ pub struct Range {
     pub end: u64,
     /// EW, SR or EN.
     #[serde(rename = "type", with = "text::keyword")]
+    #[schemars(with = "String")]
     pub kind: SegmentType,
     /// Number among the ranges of this type, from 0.
     pub index: u32,

@@ -5,6 +5,8 @@
 //! This keeps them from being used under a wrong name. Who can read the store can do what
 //! `ipl` does; that is what permissions of files are for.
 
+use onecopy_store::Group;
+
 use crate::error::Error;
 use crate::guests::GuestName;
 use crate::manifest::Manifest;
@@ -41,6 +43,18 @@ pub(crate) fn admit(guest: Option<&GuestName>, manifest: &Manifest) -> Result<()
     })
 }
 
+/// Makes sure that a system is of the trust group that is asked for.
+pub(crate) fn admit_group(group: Option<&Group>, manifest: &Manifest) -> Result<(), Error> {
+    match group {
+        Some(group) if *group != manifest.group => Err(Error::Group {
+            name: manifest.name,
+            found: manifest.group.clone(),
+            wanted: group.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +81,21 @@ mod tests {
         assert_eq!(
             admit(None, &manifest).unwrap_err(),
             "LX73 is restricted to: web, db; --as says which of them is started"
+        );
+    }
+
+    #[test]
+    fn a_system_of_another_trust_group_is_refused() {
+        let mut manifest = manifest();
+        let group = |text: &str| text.parse::<Group>().unwrap();
+        admit_group(None, &manifest).unwrap();
+        admit_group(Some(&Group::default()), &manifest).unwrap();
+        manifest.group = group("a");
+        admit_group(Some(&group("a")), &manifest).unwrap();
+        let error = admit_group(Some(&group("b")), &manifest).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "LX73 is of trust group a, and not b: guests share pages with those of their own group only"
         );
     }
 }

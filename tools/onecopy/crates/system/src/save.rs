@@ -21,6 +21,7 @@ use onecopy_machine::options::Kernel as Boot;
 use onecopy_machine::Interrupt;
 use onecopy_machine::Qemu;
 use onecopy_store::Form;
+use onecopy_store::Group;
 use onecopy_store::Publisher;
 use onecopy_store::Scratch;
 
@@ -71,6 +72,8 @@ pub struct SaveOptions {
     /// The skeleton that is saved, see [`crate::Plan`]. It says how memory is divided and who may
     /// start, and is used up; `None` leaves one that there is.
     pub definition: Option<Definition>,
+    /// Its trust group; [`None`] takes that of the skeleton, or else that of the current generation.
+    pub group: Option<Group>,
     /// More of the kernel command line; it must not keep the kernel from talking.
     pub append: Option<String>,
     /// Keep guests from writing to the shared range; the kernel must be one that can live with it.
@@ -101,19 +104,22 @@ pub fn save(options: &SaveOptions, systems: &Systems) -> Result<Generation> {
         Some(definition) => definition.ranges_for(&kernel.layout)?,
         None => ranges::divide(&kernel.layout, options.memory_bytes, options.kernel_bytes)?,
     };
-    let directory = systems.directory(options.name);
-    fs::create_dir_all(&directory).map_err(Error::io("create", &directory))?;
+    let shelf = systems.shelf(options.name);
+    shelf.create()?;
+    let directory = shelf.directory();
     // Makes room: drafts of killed processes, and generations that nobody uses any more.
     systems.remove_unused(options.name)?;
 
-    let draft = Scratch::create(&directory)?;
+    let draft = Scratch::create(directory)?;
     let command_line = command_line(options, &ranges);
     let machine = run(options, &kernel, &ranges, &command_line, draft.path())?;
     let files = seal(&ranges, draft.path(), content::PUBLIC, &options.interrupt)?;
     let definition = options.definition.as_ref();
     let restricted = definition.is_some_and(|definition| definition.restricted);
+    let group = group(options, systems)?;
     let manifest = Manifest {
-        format: manifest::format_of(restricted, options.protect),
+        format: manifest::format_of(restricted, options.protect, &group),
+        group,
         name: options.name,
         generation: 0,
         saved_unix_seconds: now(),
@@ -141,6 +147,18 @@ pub fn save(options: &SaveOptions, systems: &Systems) -> Result<Generation> {
     )?;
     systems.remove_unused(options.name)?;
     Ok(generation)
+}
+
+/// Returns the trust group of the new generation: what is wished or defined, or as before.
+fn group(options: &SaveOptions, systems: &Systems) -> Result<Group> {
+    let defined = options.definition.as_ref().and_then(|it| it.group.clone());
+    if let Some(group) = options.group.clone().or(defined) {
+        return Ok(group);
+    }
+    let current = systems.current(options.name)?;
+    // One that is damaged is replaced.
+    let current = current.and_then(|current| systems.generation(options.name, current).ok());
+    Ok(current.map_or_else(Group::default, |current| current.manifest().group.clone()))
 }
 
 /// Runs the template until its state is in `directory`, and returns its machine.

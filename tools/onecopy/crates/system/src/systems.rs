@@ -7,6 +7,7 @@ mod skeleton;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -48,7 +49,7 @@ impl Systems {
     ///
     /// When a directory cannot be read. A store that does not exist is empty.
     pub fn names(&self) -> Result<Vec<Name>> {
-        Ok(Shelf::names(&self.root.join("systems"), Form::System)?)
+        Ok(Shelf::names(&self.root, Form::System)?)
     }
 
     /// Returns the numbers of the generations of a name, in ascending order.
@@ -75,7 +76,14 @@ impl Systems {
     ///
     /// When it does not exist or its manifest is damaged.
     pub fn generation(&self, name: Name, generation: u64) -> Result<Generation> {
-        Generation::open(&self.shelf(name).path(generation))
+        let shelf = self.shelf(name);
+        let path = shelf.path(generation);
+        let found = match shelf.look()? {
+            Some(directory) => directory.child(&Form::System.file_name(generation))?,
+            None => None,
+        };
+        let missing = || Error::io("open", &path)(io::ErrorKind::NotFound.into());
+        Generation::open(found.ok_or_else(missing)?)
     }
 
     /// Takes the current generation into use: it stays for as long as the value lives.
@@ -142,16 +150,16 @@ impl Systems {
         Ok(Error::NotFound {
             name,
             root: self.root.clone(),
-            existing: names_in(&self.root.join("systems"))?,
+            existing: names_in(&Form::System.parent(&self.root))?,
         })
     }
 
     pub(crate) fn directory(&self, name: Name) -> PathBuf {
-        self.root.join("systems").join(name.as_str())
+        self.shelf(name).directory().to_owned()
     }
 
     /// Returns what there is of a name: generations and a skeleton.
     pub(crate) fn shelf(&self, name: Name) -> Shelf {
-        Shelf::new(self.directory(name), Form::System)
+        Shelf::new(&self.root, Form::System, name)
     }
 }

@@ -53,6 +53,7 @@ impl Host {
             memory_bytes: 256 << 20,
             kernel_bytes: None,
             definition: None,
+            group: None,
             append: None,
             protect: false,
             timeout: TIMEOUT,

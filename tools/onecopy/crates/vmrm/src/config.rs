@@ -3,7 +3,6 @@
 //! What the administrator wants: a file in TOML, in the spirit of VMRM's `NOTIFY MEMORY`.
 
 mod file;
-mod pattern;
 
 use std::fs;
 use std::io;
@@ -11,8 +10,9 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use self::pattern::Pattern;
-pub use self::pattern::PatternError;
+pub use onecopy_system::guests::Pattern;
+pub use onecopy_system::guests::PatternError;
+
 use crate::amount::Amount;
 use crate::amount::Percent;
 use crate::policy::GuestRules;

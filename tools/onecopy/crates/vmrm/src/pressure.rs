@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the kernel says of the host's memory, and of that of a group of processes (cgroup v2).
+//! What the kernel says of the host's memory, and of that of a group of processes.
 
+mod group;
 mod text;
 
 use std::fs;
@@ -9,16 +10,10 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
-use self::text::CgroupStat;
+use self::group::Group;
 use self::text::Meminfo;
 use self::text::Psi;
 use crate::sample::Host;
-
-/// Where groups are.
-const CGROUPS: &str = "sys/fs/cgroup";
-
-/// Where a kernel with the older groups has those of version 2 too.
-const HYBRID_CGROUPS: &str = "sys/fs/cgroup/unified";
 
 /// What cannot be known.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +48,7 @@ type Result<T> = std::result::Result<T, PressureError>;
 #[derive(Debug, Clone)]
 pub struct Pressure {
     proc: PathBuf,
-    group: Option<PathBuf>,
+    group: Option<Group>,
 }
 
 impl Pressure {
@@ -64,7 +59,7 @@ impl Pressure {
     ///
     /// When there is no such group.
     pub fn open(root: &Path, cgroup: Option<&Path>) -> Result<Self> {
-        let group = cgroup.map(|group| find_group(root, group)).transpose()?;
+        let group = cgroup.map(|group| Group::find(root, group)).transpose()?;
         Ok(Self {
             proc: root.join("proc"),
             group,
@@ -90,7 +85,7 @@ impl Pressure {
         let mut psi = self.proc.join("pressure/memory");
         if let Some(group) = &self.group {
             limit(&mut host, group)?;
-            psi = group.join("memory.pressure");
+            psi = group.pressure();
         }
         if let Some(psi) = psi_of(&psi)? {
             host.some_hundredths = Some(psi.some_hundredths);
@@ -100,34 +95,13 @@ impl Pressure {
     }
 }
 
-fn find_group(root: &Path, group: &Path) -> Result<PathBuf> {
-    let mut places = [CGROUPS, HYBRID_CGROUPS]
-        .into_iter()
-        .map(|place| root.join(place).join(group));
-    places
-        .find(|place| place.join("memory.max").exists())
-        .ok_or_else(|| PressureError::Cgroup {
-            group: group.to_owned(),
-        })
-}
-
 /// Makes of the host's memory that of a group, which can be less.
-fn limit(host: &mut Host, group: &Path) -> Result<()> {
-    let number = |name| parsed(&group.join(name), text::limit);
-    let max = number("memory.max")?;
-    // Above it, processes are slowed down until they have less.
-    let high = match number("memory.high") {
-        Err(PressureError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => None,
-        read => read?,
-    };
-    let Some(limit) = [max, high].into_iter().flatten().min() else {
-        return Ok(());
-    };
-    let current = parsed(&group.join("memory.current"), text::number)?;
-    let stat = parsed(&group.join("memory.stat"), CgroupStat::parse)?;
-    let used = current.saturating_sub(stat.reclaimable_bytes);
-    host.total_bytes = host.total_bytes.min(limit);
-    host.available_bytes = host.available_bytes.min(limit.saturating_sub(used));
+fn limit(host: &mut Host, group: &Group) -> Result<()> {
+    if let Some(limit) = group.limit_bytes()? {
+        let used = group.used_bytes()?;
+        host.total_bytes = host.total_bytes.min(limit);
+        host.available_bytes = host.available_bytes.min(limit.saturating_sub(used));
+    }
     Ok(())
 }
 
@@ -233,6 +207,36 @@ mod tests {
         assert_eq!(group("max\n", "max\n").available_bytes, 2 << 20);
         // The host itself can have less.
         assert_eq!(group("1073741824\n", "max\n").available_bytes, 2 << 20);
+    }
+
+    #[test]
+    fn a_group_of_version_1_counts_with_all_groups_in_it() {
+        let group = |limit: &'static str| {
+            host(
+                &[
+                    ("proc/meminfo", MEMINFO),
+                    ("proc/pressure/memory", PSI),
+                    ("sys/fs/cgroup/memory/a/memory.limit_in_bytes", limit),
+                    ("sys/fs/cgroup/memory/a/memory.usage_in_bytes", "1048576\n"),
+                    (
+                        "sys/fs/cgroup/memory/a/memory.stat",
+                        "inactive_file 1\nactive_file 1\ntotal_inactive_file 65536\n\
+                         total_active_file 65536\n",
+                    ),
+                ],
+                Some("a"),
+            )
+            .unwrap()
+        };
+        let limited = group("2097152\n");
+        assert_eq!(
+            (limited.total_bytes, limited.available_bytes),
+            (2 << 20, (1 << 20) + 131_072)
+        );
+        // What all processes of the host wait for says nothing of the group.
+        assert_eq!(limited.some_hundredths, None);
+        // It has no word for a group without a limit.
+        assert_eq!(group("9223372036854771712\n").available_bytes, 2 << 20);
     }
 
     #[test]

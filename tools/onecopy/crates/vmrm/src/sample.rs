@@ -2,6 +2,7 @@
 
 //! What is known of the host and of its guests at one time.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -18,7 +19,7 @@ pub struct Sample {
 }
 
 /// The memory of the host, or of the group of processes that the guests are in.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Host {
     /// What there is.

@@ -16,6 +16,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -34,7 +35,7 @@ pub const TAKE_BYTES_PER_S: u64 = 1 << 30;
 const FIRST_ROUND_MS: u64 = 1000;
 
 /// What a whole trace came to.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Summary {
     /// Rounds.
     pub rounds: u64,

@@ -77,7 +77,6 @@ pub(super) fn run(args: &DefineArgs, places: &Places) -> anyhow::Result<Changed>
         asked_now: false,
         restarted: None,
         partition: examine::briefly(&defined, places)?,
-        json: args.json,
     })
 }
 
@@ -117,9 +116,11 @@ fn of_arguments(args: &DefineArgs, kernel: Name, systems: &Systems) -> anyhow::R
         nics: given.nics.iter().map(|nic| nic.text.clone()).collect(),
         hostname: given.hostname.clone(),
         machine_id: given.machine_id.clone(),
+        group: given.group.as_ref().map(ToString::to_string),
         parm: given.parm.clone(),
         small_pages: given.small_pages,
         balloon: given.balloon,
+        smsg: given.smsg,
         overcommit: args.overcommit,
         disks,
         other,

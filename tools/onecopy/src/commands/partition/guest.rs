@@ -25,6 +25,7 @@ use onecopy_system::NicOptions;
 use onecopy_system::ResourceOptions;
 
 use crate::commands::ipl::attached;
+use crate::commands::ipl::group_of;
 use crate::commands::ipl::Plan;
 use crate::commands::Places;
 use crate::segments::Wanted;
@@ -98,6 +99,7 @@ pub(super) fn check(
 ) -> anyhow::Result<Generation> {
     let options = IplOptions {
         interrupt: interrupt.clone(),
+        confinement: places.confinement.clone(),
         ..options(name, kernel, resources, guest, places)?
     };
     Ok(onecopy_system::check(&options, &places.systems)?)
@@ -114,18 +116,28 @@ fn options(
     let wanted: Vec<Wanted> = parse_all(&resources.segments)?;
     let nics: Vec<NicOptions> = parse_all(&resources.nics)?;
     let guest = guest.unwrap_or(name.as_guest());
-    let given = attached(resources.parm.as_deref(), &wanted, Some(guest), places)?;
+    let group = resources.group.as_deref().map(str::parse).transpose()?;
+    let group = group_of(group.as_ref(), &wanted, kernel, places)?;
+    let given = attached(
+        resources.parm.as_deref(),
+        &wanted,
+        Some(guest),
+        group.as_ref(),
+        places,
+    )?;
     let others = resources.other.clone().into_iter();
     let partition = (PARTITION_KEY.to_owned(), name.to_string());
     Ok(IplOptions {
         guest: Some(guest.clone()),
         partition: Some(name.as_guest().clone()),
+        group,
         memory_bytes: Some(resources.memory_bytes()),
         cpus: resources.cpus.get(),
         segments: given.segments,
         spaces: given.spaces,
         nics,
         balloon: resources.balloon,
+        smsg: resources.smsg,
         disks: disks(resources)?,
         resources: ResourceOptions {
             hostname: resources.hostname.clone(),

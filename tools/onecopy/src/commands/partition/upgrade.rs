@@ -10,6 +10,7 @@ use onecopy_partition::Upgrade;
 use onecopy_system::guests::Record;
 use onecopy_system::Logoff;
 use onecopy_system::Running;
+use rustix::process::geteuid;
 
 use super::examine;
 use super::guest;
@@ -111,7 +112,6 @@ fn take_effect(
         asked_now: args.now,
         restarted: restarted.map(|started| started.guest),
         partition: examine::briefly(&upgrade.after, places)?,
-        json: args.json,
     })
 }
 
@@ -175,6 +175,15 @@ fn start(
     let mut arguments: Vec<OsString> = Vec::new();
     arguments.extend(["--root".into(), places.partitions.root().into()]);
     arguments.extend(["--run-dir".into(), places.run.clone().into()]);
+    arguments.extend([
+        "--sandbox".into(),
+        places.confinement.sandbox.to_string().into(),
+    ]);
+    if let Some(user) = &places.confinement.user {
+        arguments.extend(["--qemu-user".into(), user.name.clone().into()]);
+    } else if geteuid().is_root() {
+        arguments.extend(["--qemu-user".into(), "root".into()]);
+    }
     arguments.push("ipl".into());
     for (option, value) in [
         ("--partition", upgrade.after.name.to_string()),

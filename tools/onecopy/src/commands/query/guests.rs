@@ -7,13 +7,11 @@ use std::collections::BTreeMap;
 use onecopy_observe::Collector;
 use onecopy_system::Guests;
 
-use crate::cli::QueryGuestsArgs;
 use crate::outcome::GuestList;
 use crate::outcome::ListedGuest;
 
 /// A guest that does not answer is shown all the same: it may be starting, or ending just now.
 pub(in crate::commands) fn run(
-    args: &QueryGuestsArgs,
     mut collector: Collector,
     guests: &Guests,
 ) -> anyhow::Result<GuestList> {
@@ -29,6 +27,5 @@ pub(in crate::commands) fn run(
     });
     Ok(GuestList {
         guests: listed.collect(),
-        json: args.json,
     })
 }

@@ -25,10 +25,10 @@ pub(in crate::commands) fn run(
     store: &Store,
     guests: &Guests,
 ) -> anyhow::Result<Segments> {
-    let mut segments = Segments::new(match (args.json, args.users) {
-        (true, _) => View::Json,
-        (false, true) => View::Users,
-        (false, false) => View::Members,
+    let mut segments = Segments::new(if args.users {
+        View::Users
+    } else {
+        View::Members
     });
     let records = guests.list()?;
     let names = match args.name {
@@ -95,6 +95,7 @@ fn examine(
     let checks = if verify { Some(check(&space)?) } else { None };
     Ok(ListedSpace::new(
         &space,
+        store.group(name)?,
         &rules,
         class,
         users,

@@ -18,7 +18,7 @@ pub(in crate::commands) fn run(
     systems: &Systems,
     guests: &Guests,
 ) -> anyhow::Result<SystemList> {
-    let mut list = SystemList::new(args.json);
+    let mut list = SystemList::default();
     let records = guests.list()?;
     let names = match args.name {
         Some(name) => vec![name],

@@ -33,6 +33,5 @@ pub(in crate::commands) fn run(args: &VmrmCheckArgs, guests: &Guests) -> anyhow:
         missing: missing.map(str::to_owned).collect(),
         guests: checked,
         host,
-        json: args.json,
     })
 }

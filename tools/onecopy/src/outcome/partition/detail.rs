@@ -13,14 +13,10 @@ use super::ListedPartition;
 use super::Removed;
 use super::ServedGuest;
 use super::Shown;
-use crate::outcome::table::write_json;
 use crate::size;
 
 impl Changed {
     pub(in crate::outcome) fn render(&self, out: &mut dyn Write) -> io::Result<()> {
-        if self.json {
-            return write_json(out, self);
-        }
         let partition = &self.partition;
         let (name, kernel) = (&partition.name, partition.kernel);
         match self.action {
@@ -71,9 +67,6 @@ impl Changed {
 
 impl Removed {
     pub(in crate::outcome) fn render(&self, out: &mut dyn Write) -> io::Result<()> {
-        if self.json {
-            return write_json(out, self);
-        }
         writeln!(out, "{}: removed", self.partition)
     }
 }
@@ -84,9 +77,6 @@ impl Shown {
         out: &mut dyn Write,
         err: &mut dyn Write,
     ) -> io::Result<()> {
-        if self.json {
-            return write_json(out, self);
-        }
         for (label, text) in self.partition.lines() {
             writeln!(out, "{label:11} {text}")?;
         }
@@ -125,6 +115,7 @@ impl ListedPartition {
         lines.extend(resources.disks.iter().map(|disk| ("Disk", show(disk))));
         lines.extend(optional("Host name", &resources.hostname));
         lines.extend(optional("Machine-id", &resources.machine_id));
+        lines.extend(optional("Trust group", &resources.group));
         lines.extend(optional("Parm", &resources.parm));
         let told = resources.other.iter();
         lines.extend(told.map(|(key, value)| ("Told", format!("{key}={value}"))));
@@ -133,6 +124,9 @@ impl ListedPartition {
         }
         if resources.balloon {
             lines.push(("Balloon", "yes".to_owned()));
+        }
+        if resources.smsg {
+            lines.push(("Messages", "yes".to_owned()));
         }
         if resources.overcommit {
             lines.push(("Overcommit", "yes".to_owned()));

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Guests that use more memory, one after the other, than there is for all of them.
+//! Guests that use more memory, one after the other, than there is for all of them: below a group of
+//! this host, or of an inner one where groups cannot be made here.
 
 use std::env;
 use std::fs;
 use std::path::Path;
-use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
 use std::thread;
@@ -26,6 +26,7 @@ use rustix::process::Signal;
 use serde::Deserialize;
 use serde::Serialize;
 
+use super::group::Group;
 use crate::command::Options;
 use crate::paths;
 
@@ -33,7 +34,7 @@ use crate::paths;
 /// MiB.
 pub(super) const GUESTS: u32 = 5;
 pub(super) const TOUCHED_MIB: u64 = 192;
-pub(super) const LIMIT_MIB: u64 = 448;
+pub(super) const LIMIT_MIB: u64 = 640;
 
 /// How often guests are squeezed with a manager. Once without is enough: few of them survive.
 const ROUNDS: usize = 3;
@@ -50,17 +51,12 @@ const END_TIMEOUT: Duration = Duration::from_secs(60);
 /// Where the first program of the inner host puts the saved system.
 const DIRECTORY: &str = "/tmp/squeeze";
 
-/// Where groups are, and ours.
-const CGROUPS: &str = "/sys/fs/cgroup";
-const GROUP: &str = "guests";
-
 /// What the lines with results begin with.
 pub(super) const RESULT: &str = "squeeze: result ";
 
 /// The manager keeps free what one guest uses at a time.
 const CONFIG: &str = "\
 [host]
-cgroup = \"guests\"
 interval = 1
 low = \"50%\"
 high = \"55%\"
@@ -82,7 +78,7 @@ pub(crate) struct Ended {
     pub(crate) alive: u32,
 }
 
-/// Squeezes guests with a manager, then without, and writes a line of JSON each time.
+/// Squeezes guests in the inner host, and writes a line of JSON for each time.
 ///
 /// # Errors
 ///
@@ -91,27 +87,45 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let kernel = paths::kernel(options)?;
     let directory = Path::new(DIRECTORY);
     let saved = SavedSystem::open(directory, PATIENCE)?;
-    let group = Group::create()?;
-    let mut guests = (1..=GUESTS)
-        .map(|number| start(&saved, &kernel, &group, number))
-        .collect::<Result<Vec<_>>>()?;
-    for _ in 0..ROUNDS {
-        let manager = Manager::start(&saved, directory)?;
-        let ended = squeeze(&mut guests, &group, true)?;
-        manager.stop()?;
+    let group = Group::create(LIMIT_MIB << 20)?;
+    for ended in all(&saved, &kernel, group, directory)? {
         println!("{RESULT}{}", serde_json::to_string(&ended)?);
+    }
+    Ok(())
+}
+
+/// Squeezes guests below this group with a manager, then without. The directory is for the manager's
+/// configuration.
+///
+/// # Errors
+///
+/// As [`run`].
+pub(super) fn all(
+    saved: &SavedSystem,
+    kernel: &Kernel,
+    group: Group,
+    directory: &Path,
+) -> Result<Vec<Ended>> {
+    let mut guests = (1..=GUESTS)
+        .map(|number| start(saved, kernel, &group, number))
+        .collect::<Result<Vec<_>>>()?;
+    let mut results = Vec::new();
+    for _ in 0..ROUNDS {
+        let manager = Manager::start(saved, &group, directory)?;
+        results.push(squeeze(&mut guests, &group, true)?);
+        manager.stop()?;
     }
     // They get everything back that the manager has taken.
     for guest in &mut guests {
         guest.resize(MEMORY_BYTES, END_TIMEOUT)?;
     }
-    let ended = squeeze(&mut guests, &group, false)?;
-    println!("{RESULT}{}", serde_json::to_string(&ended)?);
+    results.push(squeeze(&mut guests, &group, false)?);
     drop(guests);
-    group.remove()
+    group.remove(END_TIMEOUT)?;
+    Ok(results)
 }
 
-/// Says how far it is; an emulator in an emulator takes its time.
+/// Says how far it is.
 fn progress(what: &str) {
     println!("squeeze: {what}");
 }
@@ -122,7 +136,7 @@ fn squeeze(guests: &mut [Guest], group: &Group, managed: bool) -> Result<Ended> 
     for guest in &mut *guests {
         use_memory(guest)?;
         progress("a guest has used its memory");
-        group.wait_for_room()?;
+        group.wait_for_room(TOUCHED_MIB << 20, PAUSE)?;
     }
     let answers = |guest: &mut Guest| guest.read("/proc/uptime").is_ok();
     let alive = guests
@@ -164,65 +178,16 @@ fn use_memory(guest: &mut Guest) -> Result<()> {
     Ok(())
 }
 
-/// The group that the guests' QEMUs are in.
-struct Group {
-    path: PathBuf,
-}
-
-impl Group {
-    fn create() -> Result<Self> {
-        let path = Path::new(CGROUPS).join(GROUP);
-        fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        fs::write(path.join("memory.max"), (LIMIT_MIB << 20).to_string())
-            .context("the group has no memory controller")?;
-        Ok(Self { path })
-    }
-
-    fn add(&self, pid: u32) -> Result<()> {
-        Ok(fs::write(self.path.join("cgroup.procs"), pid.to_string())?)
-    }
-
-    /// Waits until there is as much as one guest uses; not for ever, since it may never be.
-    fn wait_for_room(&self) -> Result<()> {
-        let start = Instant::now();
-        while start.elapsed() < PAUSE {
-            let current = fs::read_to_string(self.path.join("memory.current"))?;
-            let current: u64 = current.trim().parse()?;
-            if (LIMIT_MIB << 20).saturating_sub(current) > TOUCHED_MIB << 20 {
-                break;
-            }
-            thread::sleep(Duration::from_millis(100));
-        }
-        Ok(())
-    }
-
-    fn kills(&self) -> Result<u32> {
-        let text = fs::read_to_string(self.path.join("memory.events"))?;
-        let mut lines = text.lines();
-        let count = lines.find_map(|line| line.strip_prefix("oom_kill "));
-        Ok(count.context("the kernel does not count")?.parse()?)
-    }
-
-    /// Processes that have ended leave it a little later.
-    fn remove(self) -> Result<()> {
-        let start = Instant::now();
-        while let Err(error) = fs::remove_dir(&self.path) {
-            ensure!(start.elapsed() < END_TIMEOUT, "the group stays: {error}");
-            thread::sleep(Duration::from_millis(100));
-        }
-        Ok(())
-    }
-}
-
 /// Our command, which was built together with this program.
 struct Manager {
     child: Child,
 }
 
 impl Manager {
-    fn start(saved: &SavedSystem, directory: &Path) -> Result<Self> {
+    fn start(saved: &SavedSystem, group: &Group, directory: &Path) -> Result<Self> {
         let config = directory.join("vmrm.toml");
-        fs::write(&config, CONFIG)?;
+        let cgroup = format!("cgroup = {:?}\n", group.name());
+        fs::write(&config, CONFIG.replacen('\n', &format!("\n{cgroup}"), 1))?;
         let [_, run] = saved.roots();
         let mut command = Command::new(env::current_exe()?.with_file_name("onecopy"));
         command.arg("--run-dir").arg(run).args(["vmrm", "run"]);

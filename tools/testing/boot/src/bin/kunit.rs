@@ -23,15 +23,17 @@ use onecopy_boot::Options;
 use onecopy_machine::accel;
 
 /// What the suites of this tree are; KUnit's own and those of the kernel run too.
-const EXPECTED: [&str; 30] = [
+const EXPECTED: [&str; 34] = [
+    "cmm_commands",
     "cmm_counters",
+    "cmm_numbers",
     "cmm_options",
     "cmm_pools",
     "cmm_ranges",
     "cmm_report",
     "cmm_reuse",
-    "cmm_sysctl",
     "cmm_target",
+    "dcss_commands",
     "dcss_flush",
     "dcss_lines",
     "dcss_names",
@@ -53,6 +55,8 @@ const EXPECTED: [&str; 30] = [
     "rust_sysctl",
     "rust_sysctl_handler",
     "rust_virtio",
+    "smsg_lines",
+    "smsg_protocol",
     "rust_doctests_kernel",
 ];
 

@@ -289,7 +289,7 @@ fn a_manager_bears_what_becomes_of_its_guests(context: &Context) -> Result<()> {
         .arg(&manager.config)
         .output()?;
     let refused = String::from_utf8_lossy(&once.stderr).into_owned();
-    ensure_eq!(once.status.code(), Some(1));
+    ensure_eq!(once.status.code(), Some(4));
     ensure!(
         refused.contains("Another vmrm manages the guests of"),
         "{refused}"

@@ -36,7 +36,12 @@ impl Cache {
         Some(Self {
             path: runtime_directory()?.join("onecopy").join("kvm.json"),
             boot_id: boot_id.trim().to_owned(),
-            qemu: format!("{} {}", qemu.path().display(), qemu.version()),
+            qemu: format!(
+                "{} {} {}",
+                qemu.path().display(),
+                qemu.version(),
+                qemu.confinement()
+            ),
         })
     }
 

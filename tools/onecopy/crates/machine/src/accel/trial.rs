@@ -4,10 +4,15 @@
 
 use std::fmt;
 use std::io::Write;
-use std::process::Command;
+use std::os::fd::OwnedFd;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
+use cap_std_ext::cmdext::CapStdExtCommandExt;
+
+use crate::config::add_kvm;
+use crate::machine::open_kvm;
 use crate::options::Accel;
 use crate::options::BlockFormat;
 use crate::options::Blockdev;
@@ -22,6 +27,9 @@ use crate::qemu::Qemu;
 
 /// How long the trial may take. With virtualisation by the processor it needs less than a second.
 const TRIAL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The number that the open KVM has in QEMU.
+const KVM_FD: i32 = 900;
 
 /// What the guest stores to the exit port.
 const EXIT_VALUE: u8 = 0x10;
@@ -91,7 +99,19 @@ fn run(qemu: &Qemu, accel: Accel) -> std::io::Result<Verdict> {
         name: "q35".to_owned(),
     }
     .add_to(&mut args);
-    accel.add_to(&mut args);
+    // As for a guest, KVM is opened by us and the image is for QEMU's user.
+    let user = qemu.confinement().user.as_ref();
+    let kvm = match user.filter(|_| accel == Accel::Kvm) {
+        Some(_) => Some(Arc::new(OwnedFd::from(open_kvm()?))),
+        None => None,
+    };
+    match kvm {
+        Some(_) => add_kvm(KVM_FD, &mut args),
+        None => accel.add_to(&mut args),
+    }
+    if let Some(user) = user {
+        user.give(image.path())?;
+    }
     Cpu::best_for(accel).add_to(&mut args);
     IsaDebugExit::default().add_to(&mut args);
     Blockdev {
@@ -106,8 +126,11 @@ fn run(qemu: &Qemu, accel: Accel) -> std::io::Result<Verdict> {
         .with_number("bootindex", 1);
     Device(disk).add_to(&mut args);
 
-    let mut command = Command::new(qemu.path());
+    let mut command = qemu.command();
     command.args(args);
+    if let Some(kvm) = kvm {
+        command.take_fd_n(kvm, KVM_FD);
+    }
     let mut process = Process::start(command)?;
     let status = process.wait(TRIAL_TIMEOUT)?;
     Ok(judge(status, &process.stderr_tail()))

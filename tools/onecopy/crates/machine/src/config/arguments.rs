@@ -7,7 +7,11 @@ use std::path::Path;
 
 use super::ram;
 use super::Config;
+use super::Inherited;
 use super::Sockets;
+use crate::machine::KVM;
+use crate::options::Accel;
+use crate::options::AddFd;
 use crate::options::BlockFormat;
 use crate::options::Blockdev;
 use crate::options::Chardev;
@@ -26,6 +30,10 @@ use crate::options::Switch;
 use crate::options::VirtioBlkPci;
 use crate::options::VirtioPmemPci;
 
+/// Sets of open files: that of KVM, and one that only says a name.
+const KVM_SET: u32 = 1;
+const NAME_SET: u32 = 2;
+
 /// Alignment of memory devices in guest-physical space.
 const DEVICE_ALIGN_BYTES: u64 = 2 << 20;
 
@@ -41,7 +49,7 @@ impl Config {
         ]
         .map(OsString::from)
         .to_vec();
-        self.add_machine(&mut args);
+        self.add_machine(sockets.inherited, &mut args);
         self.add_channels(&mut args, sockets);
         self.add_root_ports(&mut args);
         self.add_segments(&mut args);
@@ -62,7 +70,7 @@ impl Config {
         args
     }
 
-    fn add_machine(&self, args: &mut Vec<OsString>) {
+    fn add_machine(&self, inherited: Inherited, args: &mut Vec<OsString>) {
         Name {
             guest: self.name.clone(),
         }
@@ -71,7 +79,10 @@ impl Config {
             name: self.machine_type.clone(),
         }
         .add_to(args);
-        self.accel.add_to(args);
+        match inherited.kvm {
+            Some(fd) => add_kvm(fd, args),
+            None => self.accel.add_to(args),
+        }
         self.cpu
             .clone()
             .unwrap_or_else(|| Cpu::best_for(self.accel))
@@ -113,7 +124,10 @@ impl Config {
         .add_to(args);
         add_monitor("qmp", args);
         if let Some(path) = &self.control_socket {
-            add_socket("control", path, SocketEnd::Server, args);
+            match sockets.inherited.control {
+                Some(fds) => add_control(fds, path, args),
+                None => add_socket("control", path, SocketEnd::Server, args),
+            }
             add_monitor("control", args);
         }
     }
@@ -169,6 +183,30 @@ fn add_socket(id: &str, path: &Path, end: SocketEnd, args: &mut Vec<OsString>) {
     .add_to(args);
 }
 
+/// Adds the KVM that is open already.
+pub(crate) fn add_kvm(fd: i32, args: &mut Vec<OsString>) {
+    AddFd {
+        fd,
+        set: KVM_SET,
+        name: KVM.into(),
+    }
+    .add_to(args);
+    args.push("-accel".into());
+    args.push(format!("{},device=/dev/fdset/{KVM_SET}", Accel::Kvm).into());
+}
+
+/// Adds a socket on which we listen already, and its path for those who look for whose QEMU it is.
+fn add_control([socket, carrier]: [i32; 2], path: &Path, args: &mut Vec<OsString>) {
+    AddFd {
+        fd: carrier,
+        set: NAME_SET,
+        name: path.to_owned(),
+    }
+    .add_to(args);
+    args.push("-chardev".into());
+    args.push(format!("socket,id=control,fd={socket},server=on,wait=off").into());
+}
+
 fn add_monitor(chardev: &str, args: &mut Vec<OsString>) {
     Mon {
         chardev: chardev.to_owned(),
@@ -181,7 +219,6 @@ mod tests {
     use super::*;
     use crate::config::Disk;
     use crate::config::SegmentDevice;
-    use crate::options::Accel;
     use crate::options::Access;
     use crate::options::FwCfg;
     use crate::options::IsaDebugExit;
@@ -192,6 +229,7 @@ mod tests {
         let sockets = Sockets {
             console: Path::new("/r/c"),
             qmp: Path::new("/r/q"),
+            inherited: Inherited::default(),
         };
         let words = config.arguments(sockets);
         words
@@ -207,7 +245,7 @@ mod tests {
         assert_eq!(
             arguments(&config),
             "-nodefaults -no-user-config -no-reboot -display none -name guest=onecopy \
-             -machine q35 -accel kvm -cpu host -smp 1 -m size=536870912B \
+             -machine q35,mem-merge=off -accel kvm -cpu host -smp 1 -m size=536870912B \
              -chardev socket,id=console,path=/r/c,server=off \
              -chardev socket,id=qmp,path=/r/q,server=off \
              -serial chardev:console -mon chardev=qmp,mode=control"
@@ -271,5 +309,31 @@ mod tests {
                 "{expected} is not in {arguments}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_open_already_is_not_opened_again() {
+        let config = Config {
+            control_socket: Some("/r/web/qmp".into()),
+            ..Config::new(Qemu::for_tests(), Accel::Kvm)
+        };
+        let sockets = Sockets {
+            console: Path::new("/r/c"),
+            qmp: Path::new("/r/q"),
+            inherited: Inherited {
+                control: Some([900, 901]),
+                kvm: Some(902),
+            },
+        };
+        let words: Vec<_> = config.arguments(sockets);
+        let words: Vec<_> = words.iter().map(|word| word.to_str().unwrap()).collect();
+        let words = words.join(" ");
+        for expected in [
+            " -add-fd fd=902,set=1,opaque=/dev/kvm -accel kvm,device=/dev/fdset/1 ",
+            " -add-fd fd=901,set=2,opaque=/r/web/qmp -chardev socket,id=control,fd=900,server=on,wait=off ",
+        ] {
+            assert!(words.contains(expected), "{expected} is not in {words}");
+        }
+        assert!(!words.contains("-accel kvm "), "{words}");
     }
 }

@@ -23,8 +23,12 @@ use crate::interrupt::Interrupt;
 use crate::outcome::Outcome;
 use crate::process::timespec;
 use crate::process::Process;
+use crate::qemu::Qemu;
 use crate::qmp::QmpError;
 use crate::Result;
+
+/// What a QEMU says that was built without seccomp.
+const NO_SANDBOX: &str = "-sandbox support is not enabled";
 
 /// Listens where QEMU is told to connect.
 pub(super) fn listen(path: &Path) -> Result<UnixListener> {
@@ -90,6 +94,16 @@ pub(super) fn start_failure(error: QmpError, process: &mut Process) -> Error {
             cause: error,
             report,
         },
+    }
+}
+
+/// Finds the reason in what QEMU has said, where that does not say what to do about it.
+pub(super) fn explain(error: Error, qemu: &Qemu) -> Error {
+    match error {
+        Error::Ended { report, .. } if report.stderr.contains(NO_SANDBOX) => Error::NoSandbox {
+            path: qemu.path().to_owned(),
+        },
+        error => error,
     }
 }
 

@@ -46,6 +46,11 @@ impl Machine {
     ///
     /// When QEMU cannot write it, or not within `timeout`.
     pub fn save_state(&mut self, path: &Path, ram: Ram, timeout: Duration) -> Result<()> {
+        if let Some(user) = &self.confinement.user {
+            // He cannot create files in directories of ours.
+            user.create_lent(path)
+                .map_err(Error::io(format!("create {}", path.display())))?;
+        }
         self.execute(&ram.capability())?;
         self.execute(&commands::Migrate {
             uri: state_uri(path)?,

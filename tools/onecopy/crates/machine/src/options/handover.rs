@@ -27,6 +27,27 @@ impl Switch for FwCfg {
     }
 }
 
+/// `-add-fd`: a file that QEMU inherits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddFd {
+    /// Its number.
+    pub fd: i32,
+    /// The set that it is in, as `/dev/fdset/N`.
+    pub set: u32,
+    /// What it is, for people.
+    pub name: PathBuf,
+}
+
+impl Switch for AddFd {
+    fn add_to(&self, args: &mut Vec<OsString>) {
+        let value = Params::default()
+            .with("fd", self.fd.to_string())
+            .with_number("set", self.set.into())
+            .with("opaque", &self.name);
+        push(args, "-add-fd", value);
+    }
+}
+
 /// `-incoming defer`: the guest does not start, its state comes from elsewhere.
 #[derive(Debug, Clone, Copy)]
 pub struct IncomingDefer;

@@ -43,7 +43,12 @@ pub struct MachineType {
 
 impl Switch for MachineType {
     fn add_to(&self, args: &mut Vec<OsString>) {
-        push(args, "-machine", Params::new(&self.name));
+        // Merged pages would be shared with anybody, and tell what he has in memory.
+        push(
+            args,
+            "-machine",
+            Params::new(&self.name).with_switch("mem-merge", false),
+        );
     }
 }
 

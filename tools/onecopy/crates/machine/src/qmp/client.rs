@@ -80,6 +80,15 @@ impl Client {
         Self::greet(dial(path, deadline)?, deadline)
     }
 
+    /// Connects to another socket of QEMU within `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// When nobody listens there, or QEMU accepts nobody in time.
+    pub fn dial(path: &Path, timeout: Duration) -> Result<UnixStream, QmpError> {
+        dial(path, Deadline::after(timeout))
+    }
+
     /// Greets QEMU on a fresh connection.
     ///
     /// # Errors

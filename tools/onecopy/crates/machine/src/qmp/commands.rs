@@ -28,6 +28,7 @@ macro_rules! command {
 
 mod balloon;
 mod block;
+mod chardev;
 mod hotplug;
 mod migration;
 mod network;
@@ -41,6 +42,7 @@ pub use self::balloon::QueryBalloon;
 pub use self::balloon::QueryGuestStats;
 pub use self::balloon::STATS_POLLING_INTERVAL;
 pub use self::block::BlockdevAdd;
+pub use self::chardev::ChardevAdd;
 pub use self::hotplug::AddFd;
 pub use self::hotplug::AddedFd;
 pub use self::hotplug::HotpluggableCpu;

@@ -13,6 +13,10 @@ pub struct Facts {
     pub qemu: Result<String, String>,
     /// KVM.
     pub kvm: Kvm,
+    /// QEMU's sandbox.
+    pub sandbox: Sandbox,
+    /// The user that QEMU runs as.
+    pub user: QemuUser,
     /// The word in brackets in `/sys/kernel/mm/transparent_hugepage/enabled`.
     pub transparent_hugepage: Option<String>,
     /// Memory that is set aside for huge pages that programs have to ask for.
@@ -50,6 +54,32 @@ pub enum Kvm {
     Untried,
 }
 
+/// QEMU's filter of system calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sandbox {
+    /// QEMU has it.
+    Works,
+    /// It was switched off.
+    Off,
+    /// QEMU does not take it, and says this.
+    Fails(String),
+    /// Nothing could be tried without QEMU.
+    Untried,
+}
+
+/// The user that QEMU runs as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QemuUser {
+    /// Our own, who is not root.
+    Ours,
+    /// Root.
+    Root,
+    /// This one, who can read the store.
+    Other(String),
+    /// This one, who cannot reach the store.
+    Outside(String),
+}
+
 /// A directory that we write to, or the nearest one above it that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directory {
@@ -59,6 +89,8 @@ pub struct Directory {
     pub exists: bool,
     /// Whether it, or what is above it, can be written to.
     pub is_writable: bool,
+    /// Why what is in it could be somebody else's.
+    pub guard: Result<(), String>,
     /// Its file system.
     pub filesystem: Option<Filesystem>,
     /// Room for us.

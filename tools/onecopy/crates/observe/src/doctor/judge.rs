@@ -4,12 +4,15 @@
 
 use std::os::unix::ffi::OsStrExt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Directory;
 use super::Facts;
 use super::Filesystem;
 use super::Kvm;
+use super::QemuUser;
+use super::Sandbox;
 use crate::size::rounded;
 
 /// The longest path of a socket, in bytes.
@@ -25,7 +28,7 @@ const LOW_BYTES: u64 = 1 << 30;
 const OPEN_FILES: u64 = 1024;
 
 /// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// As it should be.
@@ -37,7 +40,7 @@ pub enum Severity {
 }
 
 /// One thing that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Finding {
     /// A word for programs that read this, always the same.
     pub id: &'static str,
@@ -84,6 +87,8 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
     let mut findings = vec![
         qemu(facts),
         kvm(&facts.kvm),
+        sandbox(&facts.sandbox),
+        user(&facts.user),
         transparent_hugepage(facts),
         hugetlb(facts),
         ksm(facts),
@@ -139,6 +144,62 @@ fn kvm(kvm: &Kvm) -> Finding {
     }
 }
 
+fn sandbox(sandbox: &Sandbox) -> Finding {
+    let id = "sandbox";
+    let alone = "A guest that breaks out of its QEMU can make all system calls, with the rights of QEMU's user.";
+    match sandbox {
+        Sandbox::Works => Finding::ok(id, "QEMU filters its system calls"),
+        Sandbox::Untried => {
+            Finding::warning(id, "QEMU's sandbox was not tried: there is no QEMU", "", "")
+        }
+        Sandbox::Off => Finding::warning(
+            id,
+            "QEMU's sandbox is switched off",
+            alone,
+            "Leave out --sandbox off and ONECOPY_SANDBOX=off.",
+        ),
+        Sandbox::Fails(said) => Finding::error(
+            id,
+            format!("QEMU has no sandbox: {said}"),
+            "No guest is saved or started, unless with --sandbox off.",
+            "Install a QEMU that was built with seccomp.",
+        ),
+    }
+}
+
+fn user(user: &QemuUser) -> Finding {
+    let id = "qemu-user";
+    match user {
+        QemuUser::Ours => Finding::ok(id, "QEMU runs as you, without the rights of root"),
+        QemuUser::Other(name) => Finding::ok(id, format!("QEMU runs as user {name}")),
+        QemuUser::Root => Finding::warning(
+            id,
+            "QEMU runs as root",
+            "A guest that breaks out of its QEMU, and of its sandbox, can read and write all files of the host.",
+            "useradd --system --shell /usr/sbin/nologin onecopy, or choose another user: --qemu-user, \
+             ONECOPY_QEMU_USER.",
+        ),
+        QemuUser::Outside(name) => Finding::error(
+            id,
+            format!("QEMU runs as user {name}, who cannot read the store"),
+            "No system can be saved or started.",
+            "Let others pass the directories above the store: chmod o+x, or choose another store or user.",
+        ),
+    }
+}
+
+fn guard(id: &'static str, name: &str, directory: &Directory, meaning: &str) -> Finding {
+    match &directory.guard {
+        Ok(()) => Finding::ok(id, format!("{name} is written to by its owner only")),
+        Err(reason) => Finding::error(
+            id,
+            reason.clone(),
+            meaning,
+            "Look who has put what there; then chown and chmod go-w, or choose another one.",
+        ),
+    }
+}
+
 fn transparent_hugepage(facts: &Facts) -> Finding {
     let id = "transparent-hugepage";
     match facts.transparent_hugepage.as_deref() {
@@ -177,7 +238,7 @@ fn ksm(facts: &Facts) -> Finding {
             "ksm",
             "KSM merges equal pages",
             "It finds little that guests do not share already, takes processor time for it, and makes \
-             the time of a store tell what other guests have in memory, across trust groups too.",
+             the time of a store tell what others have in memory. Guests' memory is kept from it, QEMU's own is not.",
             "echo 2 > /sys/kernel/mm/ksm/run, unless other machines on this host need it.",
         ),
         _ => Finding::ok("ksm", "KSM does not run"),
@@ -246,7 +307,11 @@ fn open_files(facts: &Facts) -> Finding {
 }
 
 fn store(directory: &Directory) -> Vec<Finding> {
-    let mut findings = vec![writable("store", "The store", directory)];
+    let replace = "Who can write there can replace what guests start from, and what they execute.";
+    let mut findings = vec![
+        writable("store", "The store", directory),
+        guard("store-permissions", "The store", directory, replace),
+    ];
     let name = directory
         .filesystem
         .map(Filesystem::name)
@@ -306,7 +371,12 @@ fn store(directory: &Directory) -> Vec<Finding> {
 }
 
 fn run(directory: &Directory) -> Vec<Finding> {
-    let mut findings = vec![writable("run", "The run directory", directory)];
+    let refused =
+        "No guest is started or listed: who can write there could name any process as one.";
+    let mut findings = vec![
+        writable("run", "The run directory", directory),
+        guard("run-permissions", "The run directory", directory, refused),
+    ];
     let length = directory.path.as_os_str().as_bytes().len();
     findings.push(if length + LONGEST_GUEST <= SOCKET_PATH {
         Finding::ok("run-path", "Names of guests can be as long as they may be")
@@ -363,6 +433,7 @@ mod tests {
             path: PathBuf::from(path),
             exists: true,
             is_writable: true,
+            guard: Ok(()),
             filesystem: Some(Filesystem::of_magic(0xef53)),
             free_bytes: Some(100 << 30),
             has_nameless_files: Some(true),
@@ -374,6 +445,8 @@ mod tests {
         Facts {
             qemu: Ok("qemu-system-x86_64 10.0.2".to_owned()),
             kvm: Kvm::Works,
+            sandbox: Sandbox::Works,
+            user: QemuUser::Other("onecopy".to_owned()),
             transparent_hugepage: Some("madvise".to_owned()),
             hugetlb_bytes: 0,
             ksm_run: Some(0),
@@ -408,9 +481,31 @@ mod tests {
     fn each_thing_that_is_wrong_is_found_alone() {
         use Severity::{Error, Warning};
         type Spoil = fn(&mut Facts);
-        let cases: [(Spoil, &str, Severity); 18] = [
+        let cases: [(Spoil, &str, Severity); 24] = [
             (|facts| facts.qemu = Err("no".to_owned()), "qemu", Error),
             (|facts| facts.kvm = Kvm::Missing, "kvm", Warning),
+            (|facts| facts.user = QemuUser::Root, "qemu-user", Warning),
+            (
+                |facts| facts.user = QemuUser::Outside("a".to_owned()),
+                "qemu-user",
+                Error,
+            ),
+            (
+                |facts| facts.store.guard = Err("no".to_owned()),
+                "store-permissions",
+                Error,
+            ),
+            (
+                |facts| facts.run.guard = Err("no".to_owned()),
+                "run-permissions",
+                Error,
+            ),
+            (|facts| facts.sandbox = Sandbox::Off, "sandbox", Warning),
+            (
+                |facts| facts.sandbox = Sandbox::Fails("no".to_owned()),
+                "sandbox",
+                Error,
+            ),
             (|facts| facts.kvm = Kvm::Denied, "kvm", Warning),
             (
                 |facts| facts.kvm = Kvm::Fails("slow".to_owned()),

@@ -182,7 +182,7 @@ impl fmt::Display for Leftover {
 fn shelf(store: &Store, name: Name, form: Form) -> Shelf {
     match form {
         Form::Segment => store.shelf(name),
-        Form::System => Shelf::new(store.root().join("systems").join(name.as_str()), form),
+        Form::System => Shelf::new(store.root(), form, name),
     }
 }
 

@@ -12,6 +12,9 @@ use std::path::PathBuf;
 use onecopy_machine::accel::kvm_verdict;
 use onecopy_machine::accel::Verdict;
 use onecopy_machine::accounting::Residency;
+use onecopy_machine::options;
+use onecopy_machine::Confinement;
+use onecopy_machine::Needed;
 use onecopy_machine::Qemu;
 use onecopy_store::Mkfs;
 use rustix::fs::access;
@@ -22,6 +25,7 @@ use rustix::fs::Access;
 use rustix::fs::FallocateFlags;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
+use rustix::process::geteuid;
 use rustix::process::getrlimit;
 use rustix::process::Resource;
 
@@ -29,6 +33,8 @@ use super::Directory;
 use super::Facts;
 use super::Filesystem;
 use super::Kvm;
+use super::QemuUser;
+use super::Sandbox;
 use crate::guest::chain;
 
 /// What to look at.
@@ -40,6 +46,8 @@ pub struct Places {
     pub run: PathBuf,
     /// The emulator; [`None`] searches it on `PATH`.
     pub qemu: Option<PathBuf>,
+    /// What it may do on the host.
+    pub confinement: Confinement,
 }
 
 impl Facts {
@@ -50,9 +58,17 @@ impl Facts {
             Some(path) => Qemu::at(path),
             None => Qemu::find(),
         };
+        let qemu = qemu.map(|qemu| qemu.confined(&places.confinement));
         let mm = Path::new("/sys/kernel/mm");
         Self {
             kvm: kvm(qemu.as_ref().ok()),
+            sandbox: match (&qemu, places.confinement.sandbox) {
+                (Err(_), _) => Sandbox::Untried,
+                (_, options::Sandbox::Off) => Sandbox::Off,
+                (Ok(qemu), _) => qemu
+                    .check_sandbox()
+                    .map_or_else(Sandbox::Fails, |()| Sandbox::Works),
+            },
             qemu: qemu
                 .map(|qemu| format!("{} {}", qemu.path().display(), qemu.version()))
                 .map_err(|error| chain(&error)),
@@ -66,8 +82,9 @@ impl Facts {
                 .map_err(|error| chain(&error)),
             mkfs: Mkfs::find().map(|_| ()).map_err(|error| chain(&error)),
             max_open_files: getrlimit(Resource::Nofile).maximum,
+            user: user(&places.confinement, &places.store),
             store: Directory::probe(&places.store),
-            run: Directory::probe(&places.run),
+            run: Directory::probe(&places.run).with_guests(),
         }
     }
 }
@@ -84,6 +101,33 @@ fn kvm(qemu: Option<&Qemu>) -> Kvm {
         None => Kvm::Untried,
         Some(Verdict::Works) => Kvm::Works,
         Some(Verdict::Fails(reason)) => Kvm::Fails(reason),
+    }
+}
+
+fn user(confinement: &Confinement, store: &Path) -> QemuUser {
+    let Some(user) = &confinement.user else {
+        return if geteuid().is_root() {
+            QemuUser::Root
+        } else {
+            QemuUser::Ours
+        };
+    };
+    // A store that is not there yet is made where all can reach it.
+    let store = [
+        store.join("systems"),
+        store.join("segments"),
+        store.to_owned(),
+    ];
+    let needed = store
+        .into_iter()
+        .find(|path| path.is_dir())
+        .map(|path| Needed { path, write: false });
+    let refused = user.cannot_open(needed.as_slice());
+    let name = user.name.clone();
+    if refused.is_ok_and(|refused| refused.is_empty()) {
+        QemuUser::Other(name)
+    } else {
+        QemuUser::Outside(name)
     }
 }
 
@@ -116,17 +160,33 @@ fn hugetlb_bytes(directory: &Path) -> u64 {
 }
 
 impl Directory {
+    /// Looks at the directory of the guests too, which is in the run directory.
+    fn with_guests(self) -> Self {
+        let guests = Self::probe(&self.path.join("guests"));
+        Self {
+            guard: self.guard.and(guests.guard),
+            ..self
+        }
+    }
+
     fn probe(path: &Path) -> Self {
         let exists = path.is_dir();
         let mut above = path.ancestors();
         let nearest = above.find(|path| path.is_dir()).unwrap_or(Path::new("/"));
         let is_writable = access(nearest, Access::WRITE_OK | Access::EXEC_OK).is_ok();
         let stat = statfs(nearest).ok();
+        let opened = onecopy_directory::Directory::open(path);
+        let guard = match opened {
+            Ok(Some(directory)) => directory.check_ours(true),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
         let features = is_writable.then(|| features(nearest));
         Self {
             path: path.to_owned(),
             exists,
             is_writable,
+            guard: guard.map_err(|error| chain(&error)),
             filesystem: stat
                 .map(|stat| Filesystem::of_magic(u64::from_ne_bytes(stat.f_type.to_ne_bytes()))),
             free_bytes: stat.and_then(|stat| {

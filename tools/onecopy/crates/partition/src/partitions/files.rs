@@ -6,12 +6,13 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
+use onecopy_directory::Directory;
+use onecopy_directory::Sharing;
+
 use super::Damaged;
 use super::Listed;
 use super::Origin;
 use super::Partition;
-use crate::directory::Directory;
-use crate::directory::Sharing;
 use crate::error::Error;
 use crate::form::FormError;
 use crate::host;
@@ -74,7 +75,7 @@ impl Files {
     pub(super) fn write(&self, table: &Table) -> Result<()> {
         let path = self.directory.path(TABLE);
         let text = table.to_text().map_err(damaged(&path))?;
-        self.directory.replace(TABLE, &text)
+        Ok(self.directory.replace(TABLE, &text)?)
     }
 
     pub(super) fn resources_path(&self, entry: &Entry) -> PathBuf {

@@ -10,8 +10,8 @@ use super::files::DIRECTORY;
 use super::files::INVENTORY;
 use super::files::TABLE;
 use super::*;
-use crate::error::Kind;
 use crate::resources::tests::resources;
+use crate::Kind;
 
 const PARTITIONS: usize = 8;
 
@@ -146,7 +146,10 @@ fn damage_stops_at_the_partition_that_it_concerns() {
     assert!(matches!(error, Error::NoResources { .. }), "{error}");
     symlink("web.toml", &db.path).unwrap();
     let error = partitions.find(&name("db")).unwrap_err();
-    assert!(matches!(error, Error::Link(_)), "{error}");
+    assert!(
+        matches!(error, Error::Directory(onecopy_directory::Error::Link(_))),
+        "{error}"
+    );
     partitions
         .remove(&name("db"), &no_guests(&partitions))
         .unwrap();

@@ -72,6 +72,13 @@ pub enum MkfsError {
     Timeout,
 }
 
+impl MkfsError {
+    /// Whether there was no room for the image, as the program says.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self, Self::Failed { stderr, .. } if stderr.contains("No space left on device"))
+    }
+}
+
 /// What an image depends on besides its directory.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ImageOptions<'a> {
@@ -161,6 +168,8 @@ impl Mkfs {
         let mut command = Command::new(&self.path);
         command
             .env("TMPDIR", options.scratch)
+            // What it says is looked at.
+            .env("LC_ALL", "C")
             .args([
                 "-b4096",
                 "-Enoinline_data",

@@ -154,12 +154,13 @@ mod tests {
 
     fn shelf(generations: &[u64], current: u64) -> (tempfile::TempDir, Shelf) {
         let directory = tempfile::tempdir().unwrap();
-        let shelf = Shelf::new(directory.path(), Form::Segment);
+        let shelf = Shelf::new(directory.path(), Form::Segment, "USR".parse().unwrap());
+        shelf.create().unwrap();
         for generation in generations {
             fs::write(shelf.path(*generation), "").unwrap();
             fs::write(shelf.attributes_path(*generation), "").unwrap();
         }
-        let link = directory.path().join(CURRENT);
+        let link = shelf.directory().join(CURRENT);
         symlink(Form::Segment.file_name(current), link).unwrap();
         (directory, shelf)
     }

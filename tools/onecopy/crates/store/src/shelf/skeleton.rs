@@ -10,7 +10,6 @@ use std::fs;
 use std::fs::File;
 use std::fs::Permissions;
 use std::io;
-use std::io::Read;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -27,9 +26,6 @@ const FILE: &str = "definition.toml";
 /// What files begin with that a killed process may leave; see [`crate::Scratch`].
 const DRAFT: &str = ".draft-";
 
-/// How long a definition may be, in bytes; of a longer one there is the beginning.
-const MAX_BYTES: u64 = 1 << 16;
-
 impl Shelf {
     /// Makes a text the skeleton, in place of one that there is, and returns its path.
     ///
@@ -39,7 +35,7 @@ impl Shelf {
     pub fn define(&self, text: &str) -> Result<PathBuf> {
         let path = self.skeleton();
         let directory = &self.directory;
-        fs::create_dir_all(directory).map_err(Error::io("create", directory))?;
+        self.create()?;
         let _right = self.lock()?;
         replace(directory, &path, text).map_err(Error::io("write", &path))?;
         Ok(path)
@@ -51,8 +47,7 @@ impl Shelf {
     ///
     /// When it cannot be read.
     pub fn definition(&self) -> Result<Option<String>> {
-        let path = self.skeleton();
-        read(&path).map_err(Error::io("read", &path))
+        self.read(FILE)
     }
 
     /// Returns whether there is a skeleton, perhaps a damaged one.
@@ -87,8 +82,7 @@ impl Shelf {
     ///
     /// When it cannot be read.
     pub fn attributes(&self, generation: u64) -> Result<Option<String>> {
-        let path = self.attributes_path(generation);
-        read(&path).map_err(Error::io("read", &path))
+        self.read(&beside(generation))
     }
 
     /// Returns the path of what is kept beside a generation of a segment space.
@@ -106,17 +100,14 @@ impl Shelf {
         File::open(&self.directory)?.sync_all()?;
         Ok(true)
     }
-}
 
-fn read(path: &Path) -> io::Result<Option<String>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut text = String::new();
-    file.take(MAX_BYTES).read_to_string(&mut text)?;
-    Ok(Some(text))
+    /// Reads a file beside the generations, if it is there; a link is an error.
+    fn read(&self, name: &str) -> Result<Option<String>> {
+        match self.look()? {
+            Some(directory) => Ok(directory.read(name)?),
+            None => Ok(None),
+        }
+    }
 }
 
 /// Replaces a file in one step; its directory is locked.

@@ -23,6 +23,9 @@ impl Definition {
         if defined != found {
             differences.push(format!("ranges {defined}, and not {found}"));
         }
+        if let Some(group) = self.group.as_ref().filter(|group| **group != system.group) {
+            differences.push(format!("trust group {group}, and not {}", system.group));
+        }
         if let Some(path) = &self.kernel {
             if !is_same(&Kernel::read(path)?, &system.kernel) {
                 differences.push(format!("kernel {}, and not the guest's", path.display()));

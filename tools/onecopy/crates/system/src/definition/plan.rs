@@ -8,6 +8,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use onecopy_format::segment_space::Name;
+use onecopy_store::Group;
 
 use super::Definition;
 use super::Wishes;
@@ -23,6 +24,8 @@ pub struct Plan {
     pub memory_bytes: u64,
     /// The kernel's part of it, if it is not as usual.
     pub kernel_bytes: Option<u64>,
+    /// Its trust group, if it is decided.
+    pub group: Option<Group>,
     /// The definition that all this agrees with.
     pub definition: Option<Definition>,
 }
@@ -48,6 +51,10 @@ impl Plan {
             })?,
             memory_bytes: defined.map_or(usual_bytes, Definition::memory_bytes),
             kernel_bytes: wishes.kernel_bytes,
+            group: wishes
+                .group
+                .clone()
+                .or(defined.and_then(|it| it.group.clone())),
             definition,
         })
     }
@@ -63,6 +70,11 @@ fn agree(definition: &Definition, wishes: &Wishes) -> Result<(), Error> {
         if !is_same_file(defined, wished) {
             let [defined, wished] = [defined, wished].map(|path| path.display().to_string());
             compare("kernel", defined, wished);
+        }
+    }
+    if let (Some(defined), Some(wished)) = (&definition.group, &wishes.group) {
+        if defined != wished {
+            compare("trust group", defined.to_string(), wished.to_string());
         }
     }
     let kernel_bytes = ranges::kernel_bytes(&definition.ranges);
@@ -113,6 +125,7 @@ mod tests {
 
     fn wishes(kernel: Option<&str>, memory: Option<u64>, kernel_memory: Option<u64>) -> Wishes {
         Wishes {
+            group: None,
             kernel: kernel.map(PathBuf::from),
             memory_bytes: memory.map(|mib| mib << 20),
             kernel_bytes: kernel_memory.map(|mib| mib << 20),

@@ -2,13 +2,14 @@
 
 //! What is known about a guest that runs.
 
-use std::fs;
 use std::io;
 use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 
+use onecopy_directory::Directory;
 use onecopy_format::segment_space::Name;
+use onecopy_store::Group;
 use serde::Deserialize;
 use serde::Serialize;
 use tempfile::NamedTempFile;
@@ -33,6 +34,9 @@ pub struct Record {
     pub system: Name,
     /// The generation of that.
     pub generation: u64,
+    /// Its trust group, which is that of the generation.
+    #[serde(default, with = "text")]
+    pub group: Group,
     /// The partition that it runs in, if it was started for one; partitions are named as guests are.
     #[serde(
         default,
@@ -73,6 +77,7 @@ impl Record {
             guest,
             system,
             generation,
+            group: Group::default(),
             partition: None,
             store: store.to_owned(),
             memory_bytes: 0,
@@ -95,9 +100,14 @@ impl Record {
     }
 
     /// Reads the record in the directory of a guest; [`None`] if there is none.
-    pub(crate) fn read(directory: &Path) -> Option<Self> {
-        let text = fs::read_to_string(directory.join(FILE)).ok()?;
+    pub(crate) fn read(directory: &Directory) -> Option<Self> {
+        let text = directory.read(FILE).ok()??;
         toml::from_str(&text).ok()
+    }
+
+    /// As [`Self::read`], with the path of the directory.
+    pub(crate) fn read_at(path: &Path) -> Option<Self> {
+        Self::read(&Directory::open(path).ok()??)
     }
 
     /// Writes the record.

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use onecopy_directory::Directory;
 use onecopy_store::Lock;
 
 use super::record::FILE;
@@ -46,6 +47,7 @@ impl Guests {
         if !self.directory.exists() {
             return Ok(Vec::new());
         }
+        self.look()?;
         // While this is held no directory is without its record, and no guest comes.
         let _lock = Lock::exclusive(&self.directory)?;
         self.stale_locked()
@@ -82,7 +84,7 @@ impl Guests {
         let mut all: Vec<Stale> = entries
             .flatten()
             .map(|entry| entry.path())
-            .filter(|path| path.is_dir() && is_stale(path))
+            .filter(|path| is_stale(path))
             .filter_map(|path| {
                 Some(Stale {
                     guest: path.file_name()?.to_str()?.to_owned(),
@@ -109,7 +111,12 @@ impl Guests {
 
 /// Whether the directory of a guest belongs to none any more.
 fn is_stale(path: &Path) -> bool {
-    match Record::read(path) {
+    // A link is no directory, and nothing of ours.
+    if !path.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+        return false;
+    }
+    let directory = Directory::open(path).ok().flatten();
+    match directory.as_ref().and_then(Record::read) {
         Some(record) => !record.keeper.is_alive(),
         // Its maker was killed before it could write the record; nobody may listen there.
         None => !path.join(FILE).exists() && UnixStream::connect(path.join(QMP)).is_err(),
@@ -134,10 +141,18 @@ fn emulators(directory: &Path) -> Vec<(String, Process)> {
 /// have such paths in theirs too, who read a log for example.
 fn guest_of(line: &[u8], directory: &Path) -> Option<String> {
     let line = String::from_utf8_lossy(line);
-    let path = format!("path={}/", directory.display());
+    let directory = directory.display();
+    // A QEMU of another user has the socket open and is told its path.
+    let forms = [
+        ("socket,", format!("path={directory}/")),
+        ("fd=", format!("opaque={directory}/")),
+    ];
     line.split('\0').find_map(|argument| {
-        let rest = argument.strip_prefix("socket,")?;
-        let (_, rest) = rest.split_once(&path)?;
+        let find = |(start, path): &(&str, String)| {
+            let rest = argument.strip_prefix(start)?;
+            Some(rest.split_once(path.as_str())?.1)
+        };
+        let rest = forms.iter().find_map(find)?;
         let (guest, rest) = rest.split_once('/')?;
         (rest.split(',').next()? == QMP).then(|| guest.to_owned())
     })
@@ -162,7 +177,8 @@ mod tests {
         assert_eq!(guests.stale().unwrap(), []);
         let _alive = claim(&guests, Some("alive")).unwrap();
         let killed = claim(&guests, Some("killed")).unwrap();
-        let mut record = Record::read(&killed.file("")).unwrap();
+        let directory = Directory::open(&killed.file("")).unwrap().unwrap();
+        let mut record = Record::read(&directory).unwrap();
         record.keeper = dead(record.keeper);
         killed.write(&record).unwrap();
         std::mem::forget(killed);

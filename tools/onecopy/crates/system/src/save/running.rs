@@ -18,6 +18,7 @@ use std::time::Instant;
 use onecopy_format::saved_kernel;
 use onecopy_format::segment_space::Name;
 use onecopy_machine::qmp::commands;
+use onecopy_machine::Confinement;
 use onecopy_machine::Interrupt;
 use onecopy_machine::Machine;
 use onecopy_machine::Ram;
@@ -66,6 +67,8 @@ pub struct RunningOptions {
     pub name: Name,
     /// The emulator; `None` searches it on `PATH`.
     pub qemu: Option<PathBuf>,
+    /// What the emulator may do on the host.
+    pub confinement: Confinement,
     /// How long the guest may take until it asks to be saved.
     pub timeout: Duration,
     /// What ends the save before the generation is published.
@@ -102,11 +105,12 @@ pub fn save_running(
     if let Some(skeleton) = &skeleton {
         skeleton.check_guest(&record.guest, source.manifest())?;
     }
-    let directory = systems.directory(options.name);
-    fs::create_dir_all(&directory).map_err(Error::io("create", &directory))?;
+    let shelf = systems.shelf(options.name);
+    shelf.create()?;
+    let directory = shelf.directory();
     systems.remove_unused(options.name)?;
 
-    let draft = Scratch::create(&directory)?;
+    let draft = Scratch::create(directory)?;
     wait_for_save_point(options, running, source.manifest(), draft.path())?;
     let stopped = Stopped::new(running)?;
     let files = save_stopped(options, running, &source, draft.path())?;
@@ -168,7 +172,7 @@ fn limited(system: &Manifest, skeleton: Option<&Definition>) -> Manifest {
     if let Some(skeleton) = skeleton {
         manifest.restricted = skeleton.restricted;
         manifest.allow.clone_from(&skeleton.allow);
-        manifest.format = format_of(manifest.restricted, manifest.protect);
+        manifest.format = format_of(manifest.restricted, manifest.protect, &manifest.group);
     }
     manifest
 }
@@ -257,7 +261,9 @@ fn save_stopped(
     }
     reserve(&manifest.ranges, draft)?;
     let memory = draft.join(MEMORY);
+    running.prepare_file(&memory)?;
     running.save_state(&memory, MEMORY_TIMEOUT, &options.interrupt)?;
+    options.confinement.lend(&memory, false)?;
     let mut machine = machine(options, manifest, draft)?;
     check_machine(&mut machine, manifest)?;
     machine.load_state(&memory, Ram::All, MEMORY_TIMEOUT)?;
@@ -281,7 +287,7 @@ fn save_stopped(
 
 /// Starts the machine that the guest moves into.
 fn machine(options: &RunningOptions, manifest: &Manifest, draft: &Path) -> Result<Machine> {
-    let qemu = assume_qemu(options.qemu.as_deref(), manifest);
+    let qemu = assume_qemu(options.qemu.as_deref(), manifest).confined(&options.confinement);
     let accel = choose_accel(None, manifest, &qemu)?;
     let mut config = hardware::config(
         qemu,
@@ -332,7 +338,7 @@ mod tests {
         let mut system = manifest();
         system.restricted = true;
         system.allow = vec!["old".parse().unwrap()];
-        system.format = format_of(true, false);
+        system.format = format_of(true, false, &system.group);
         assert_eq!(limited(&system, None), system);
         let mut skeleton = definition();
         let new = limited(&system, Some(&skeleton));

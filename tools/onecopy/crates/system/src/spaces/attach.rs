@@ -66,6 +66,7 @@ impl Running {
         let port = free_port(&mut session, &peripherals)?.ok_or_else(|| SpaceError::NoPort {
             guest: record.guest.clone(),
         })?;
+        self.lend(&device.path, device.access == Access::Shared && !non_shared)?;
         let attachment = Attachment::new(space, format!("pmem{port}"), non_shared);
         record.attachments.push(attachment.clone());
         self.write_record(&record)?;
@@ -87,7 +88,7 @@ impl Running {
 
     /// Reads what is known by now, while we have the lock.
     pub(crate) fn read_record(&self) -> Result<Record> {
-        let record = Record::read(self.directory());
+        let record = Record::read_at(self.directory());
         let alive = record.filter(|record| record.keeper.is_alive());
         alive.ok_or_else(|| Error::Gone(self.record().guest.clone()))
     }

@@ -5,6 +5,7 @@
 use std::io;
 
 use onecopy_format::segment_space::Name;
+use onecopy_store::Kind;
 
 use crate::error::names;
 use crate::guests::GuestName;
@@ -108,6 +109,23 @@ pub enum SpaceError {
         /// The guests that may.
         allow: Vec<GuestName>,
     },
+}
+
+impl SpaceError {
+    /// Returns what kind of failure it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::NotHad { .. } => Kind::Unknown,
+            Self::NoPort { .. } => Kind::Shortage,
+            Self::Attached { .. }
+            | Self::SameMember { .. }
+            | Self::Shared { .. }
+            | Self::NotNonShared { .. }
+            | Self::NotWritable { .. } => Kind::State,
+            Self::Restricted { .. } => Kind::Denied,
+            Self::NotAttached { .. } | Self::NotCopied { .. } => Kind::Failed,
+        }
+    }
 }
 
 fn kept_out(space: &Name, guest: Option<&GuestName>, allow: &[GuestName]) -> String {

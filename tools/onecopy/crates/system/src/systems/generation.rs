@@ -2,12 +2,11 @@
 
 //! One generation of a saved system.
 
-use std::fs::File;
 use std::io;
-use std::io::Read;
 use std::path::Path;
 use std::path::PathBuf;
 
+use onecopy_directory::Directory;
 use onecopy_machine::Interrupt;
 use onecopy_store::hold;
 
@@ -25,7 +24,7 @@ use crate::Result;
 pub struct Generation {
     path: PathBuf,
     // Locked while the generation is in use.
-    directory: File,
+    directory: Directory,
     manifest: Manifest,
 }
 
@@ -40,23 +39,16 @@ pub struct FileCheck {
 
 impl Generation {
     /// Reads the manifest in a directory.
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        let directory = File::open(path).map_err(Error::io("open", path))?;
-        let file = path.join(manifest::FILE);
-        let read = || {
-            let mut text = String::new();
-            File::open(&file)?
-                .take(manifest::MAX_BYTES)
-                .read_to_string(&mut text)?;
-            Ok(text)
-        };
-        let text = read().map_err(Error::io("read", &file))?;
+    pub(super) fn open(directory: Directory) -> Result<Self> {
+        let file = directory.path(manifest::FILE);
+        let missing = || Error::io("read", &file)(io::ErrorKind::NotFound.into());
+        let text = directory.read(manifest::FILE)?.ok_or_else(missing)?;
         let manifest = Manifest::parse(&text).map_err(|source| Error::Manifest {
             path: file.clone(),
             source,
         })?;
         Ok(Self {
-            path: path.to_owned(),
+            path: directory.path("").components().collect(),
             directory,
             manifest,
         })
@@ -136,12 +128,8 @@ impl Generation {
     /// Says what is wrong with a file.
     fn problem(&self, file: &SavedFile) -> Result<Option<&'static str>> {
         let path = self.path.join(&file.name);
-        let opened = match File::open(&path) {
-            Ok(opened) => opened,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Some("it is missing"))
-            }
-            Err(error) => return Err(Error::io("open", &path)(error)),
+        let Some(opened) = self.directory.file(&file.name)? else {
+            return Ok(Some("it is missing"));
         };
         let size = opened
             .metadata()
@@ -156,6 +144,6 @@ impl Generation {
 
     /// Takes the generation into use; `false` if it is being removed.
     pub(super) fn hold(&self) -> Result<bool> {
-        Ok(hold(&self.directory, &self.path)?)
+        Ok(hold(self.directory.handle(), &self.path)?)
     }
 }

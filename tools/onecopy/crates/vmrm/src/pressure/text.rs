@@ -74,9 +74,13 @@ fn avg10(line: &str) -> Option<u32> {
 }
 
 impl CgroupStat {
-    pub(super) fn parse(text: &str) -> Result<Self> {
+    /// Reads the fields whose names begin with `prefix`.
+    pub(super) fn parse(text: &str, prefix: &str) -> Result<Self> {
         let field = |name: &'static str| {
-            let value = |line: &'_ str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+            let value = |line: &'_ str| {
+                let line = line.strip_prefix(prefix)?.strip_prefix(name)?;
+                line.strip_prefix(' ')?.parse().ok()
+            };
             text.lines().find_map(value).ok_or(name)
         };
         let [inactive, active]: [u64; 2] = [field("inactive_file")?, field("active_file")?];
@@ -137,6 +141,9 @@ mod tests {
         assert_eq!(limit("max\n"), Ok(None));
         assert_eq!(limit("4096\n"), Ok(Some(4096)));
         assert_eq!(limit("-1\n"), Err("number"));
-        assert_eq!(CgroupStat::parse("inactive_file 1\n"), Err("active_file"));
+        assert_eq!(
+            CgroupStat::parse("inactive_file 1\n", ""),
+            Err("active_file")
+        );
     }
 }

@@ -19,7 +19,7 @@ pub struct PatternError(String);
 
 impl Pattern {
     /// Fits every name.
-    pub(crate) fn all() -> Self {
+    pub fn all() -> Self {
         Self("*".to_owned())
     }
 

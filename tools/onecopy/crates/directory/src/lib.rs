@@ -3,12 +3,18 @@
 //! A directory that is opened once: files in it are read, replaced and removed by their names
 //! there, without following links, whatever happens to the path meanwhile.
 
+mod error;
+
+use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fs;
 use std::fs::File;
 use std::io;
 use std::io::Read;
 use std::io::Write;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::thread;
@@ -22,16 +28,22 @@ use rustix::fs::openat2;
 use rustix::fs::renameat;
 use rustix::fs::unlinkat;
 use rustix::fs::AtFlags;
+use rustix::fs::Dir;
 use rustix::fs::FlockOperation;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
 use rustix::fs::ResolveFlags;
 use rustix::fs::CWD;
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
-use crate::error::Error;
-use crate::form::MAX_BYTES;
-use crate::Result;
+pub use self::error::Error;
+
+/// Shorthand for results of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// How long a text may be that is read as a whole, in bytes.
+pub const MAX_BYTES: u64 = 1 << 20;
 
 /// How long another process may hold the lock: it writes some kilobytes.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -45,7 +57,7 @@ const DRAFT: &str = ".draft";
 
 /// What is asked of a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sharing {
+pub enum Sharing {
     /// Others may read too.
     Shared,
     /// Nobody else.
@@ -54,14 +66,18 @@ pub(crate) enum Sharing {
 
 /// An open directory.
 #[derive(Debug)]
-pub(crate) struct Directory {
+pub struct Directory {
     file: File,
     path: PathBuf,
 }
 
 impl Directory {
     /// Opens a directory, to which links may lead; [`None`] if there is none.
-    pub(crate) fn open(path: &Path) -> Result<Option<Self>> {
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened.
+    pub fn open(path: &Path) -> Result<Option<Self>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         match openat(CWD, path, flags, Mode::empty()) {
             Ok(fd) => Ok(Some(Self::of(fd, path.to_owned()))),
@@ -71,7 +87,11 @@ impl Directory {
     }
 
     /// Opens a directory, and creates it with all above it if need be.
-    pub(crate) fn create(path: &Path) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// When that fails.
+    pub fn create(path: &Path) -> Result<Self> {
         fs::create_dir_all(path).map_err(Error::io("create", path))?;
         let found = Self::open(path)?;
         found.ok_or_else(|| Error::io("open", path)(io::ErrorKind::NotFound.into()))
@@ -85,22 +105,39 @@ impl Directory {
     }
 
     /// Returns the path of a file.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
     /// Opens a directory in this one; [`None`] if there is none.
-    pub(crate) fn child(&self, name: &str) -> Result<Option<Self>> {
+    ///
+    /// # Errors
+    ///
+    /// When it is a link or no directory, or cannot be opened.
+    pub fn child(&self, name: &str) -> Result<Option<Self>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let path = self.path(name);
         let found = self.open_below(name, flags)?;
         Ok(found.map(|fd| Self::of(fd, path)))
     }
 
-    /// Opens a directory in this one, and creates it if need be.
-    pub(crate) fn create_child(&self, name: &str) -> Result<Self> {
+    /// Opens a directory in this one that all can read, and creates it if need be.
+    ///
+    /// # Errors
+    ///
+    /// When it is a link or no directory, or cannot be created.
+    pub fn create_child(&self, name: &str) -> Result<Self> {
+        self.create_child_with(name, 0o755)
+    }
+
+    /// As [`Self::create_child`], with other permissions.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn create_child_with(&self, name: &str, mode: u32) -> Result<Self> {
         let path = self.path(name);
-        match mkdirat(&self.file, name, Mode::from_raw_mode(0o755)) {
+        match mkdirat(&self.file, name, Mode::from_raw_mode(mode)) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(Error::io("create", &path)(error.into())),
         }
@@ -108,15 +145,79 @@ impl Directory {
         found.ok_or_else(|| Error::io("open", &path)(io::ErrorKind::NotFound.into()))
     }
 
-    /// Reads a file; [`None`] if there is none.
-    pub(crate) fn read(&self, name: &str) -> Result<Option<String>> {
+    /// Makes sure that what is in the directory was put there by us or by root: who could write to it could
+    /// name any process as that of a guest. Where `sticky` says so, others may if they cannot replace what
+    /// is ours, as in `/tmp`.
+    ///
+    /// # Errors
+    ///
+    /// When it is not so.
+    pub fn check_ours(&self, sticky: bool) -> Result<()> {
+        let metadata = self
+            .file
+            .metadata()
+            .map_err(Error::io("examine", &self.path))?;
+        let (owner, us) = (metadata.uid(), geteuid().as_raw());
+        if owner != us && owner != 0 {
+            let path = self.path.clone();
+            return Err(Error::Owner { path, owner, us });
+        }
+        let mode = metadata.mode() & 0o7777;
+        let is_safe = mode & 0o022 == 0 || sticky && mode & 0o1000 != 0;
+        if is_safe {
+            return Ok(());
+        }
+        Err(Error::Writable {
+            path: self.path.clone(),
+            mode,
+        })
+    }
+
+    /// Returns the names of what is in the directory.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn names(&self) -> Result<Vec<OsString>> {
+        let read = || -> io::Result<_> {
+            let mut names = Vec::new();
+            for entry in Dir::read_from(&self.file)? {
+                let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
+                if name != "." && name != ".." {
+                    names.push(name);
+                }
+            }
+            Ok(names)
+        };
+        read().map_err(Error::io("read", &self.path))
+    }
+
+    /// Opens a file to read it; [`None`] if there is none.
+    ///
+    /// # Errors
+    ///
+    /// When it is a link or cannot be opened.
+    pub fn file(&self, name: &str) -> Result<Option<File>> {
         // Whatever it is, opening it must not wait.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let Some(fd) = self.open_below(name, flags)? else {
+        Ok(self.open_below(name, flags)?.map(File::from))
+    }
+
+    /// Returns the open directory.
+    pub fn handle(&self) -> &File {
+        &self.file
+    }
+
+    /// Reads a file; [`None`] if there is none.
+    ///
+    /// # Errors
+    ///
+    /// When it is a link or no small file, or cannot be read.
+    pub fn read(&self, name: &str) -> Result<Option<String>> {
+        let Some(file) = self.file(name)? else {
             return Ok(None);
         };
         let read = || {
-            let file = File::from(fd);
             let metadata = file.metadata()?;
             if !metadata.is_file() || metadata.len() > MAX_BYTES {
                 let reason = format!("it is not a file of at most {MAX_BYTES} bytes");
@@ -130,7 +231,11 @@ impl Directory {
     }
 
     /// Replaces a file as a whole. The caller has the exclusive lock.
-    pub(crate) fn replace(&self, name: &str, text: &str) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written; it is as it was then.
+    pub fn replace(&self, name: &str, text: &str) -> Result<()> {
         self.try_replace(name, text).map_err(|error| {
             // The disk may be full: nothing of it stays.
             let _ = unlinkat(&self.file, DRAFT, AtFlags::empty());
@@ -157,7 +262,11 @@ impl Directory {
     }
 
     /// Removes a file if it is there. The caller has the exclusive lock.
-    pub(crate) fn remove(&self, name: &str) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// When that fails.
+    pub fn remove(&self, name: &str) -> Result<()> {
         let remove = || -> io::Result<()> {
             match unlinkat(&self.file, name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => self.file.sync_all(),
@@ -168,7 +277,11 @@ impl Directory {
     }
 
     /// Waits for the lock, which is held for as long as this directory is open.
-    pub(crate) fn lock(&self, sharing: Sharing) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// When somebody else has it for more than a minute.
+    pub fn lock(&self, sharing: Sharing) -> Result<()> {
         let operation = match sharing {
             Sharing::Shared => FlockOperation::NonBlockingLockShared,
             Sharing::Exclusive => FlockOperation::NonBlockingLockExclusive,
@@ -288,5 +401,51 @@ mod tests {
         assert_eq!(flock(&third.file, exclusive), Err(Errno::WOULDBLOCK));
         drop((directory, again));
         third.lock(Sharing::Exclusive).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_others_can_write_to_is_not_ours() {
+        let (_root, directory) = open();
+        let check = |mode: u32, sticky: bool| {
+            let permissions = fs::Permissions::from_mode(mode);
+            fs::set_permissions(&directory.path, permissions).unwrap();
+            directory.check_ours(sticky)
+        };
+        check(0o755, false).unwrap();
+        check(0o1777, true).unwrap();
+        for (mode, sticky) in [(0o775, true), (0o757, true), (0o1777, false)] {
+            let error = check(mode, sticky).unwrap_err();
+            assert!(matches!(error, Error::Writable { .. }), "{error}");
+        }
+        if !geteuid().is_root() {
+            return;
+        }
+        check(0o755, false).unwrap();
+        std::os::unix::fs::chown(&directory.path, Some(12345), None).unwrap();
+        let error = directory.check_ours(true).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::Owner {
+                    owner: 12345,
+                    us: 0,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn names_are_those_of_the_open_directory() {
+        let (_root, directory) = open();
+        directory.replace("f", "ours").unwrap();
+        directory.create_child("d").unwrap();
+        let mut names = directory.names().unwrap();
+        names.sort();
+        assert_eq!(names, ["d", "f"]);
+        let mode = |name: &str| directory.path(name).metadata().unwrap().mode() & 0o777;
+        directory.create_child_with("private", 0o700).unwrap();
+        assert_eq!(mode("private"), 0o700);
     }
 }
