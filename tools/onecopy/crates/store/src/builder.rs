@@ -2,25 +2,27 @@
 
 //! Making a segment space from directories and images.
 
+mod content;
+
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::path::PathBuf;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
 use onecopy_format::segment_space;
 use onecopy_format::segment_space::Member;
 use onecopy_format::segment_space::Name;
-use onecopy_format::segment_space::SegmentType;
 use onecopy_format::segment_space::DAX_ALIGN_BYTES;
 use onecopy_format::segment_space::ENTRY_BYTES;
 use onecopy_format::segment_space::HEADER_BYTES;
 
-use crate::copy::copy_range;
-use crate::copy::Range;
-use crate::digest::sha256;
+use self::content::add_extent;
+use self::content::add_image;
+pub use self::content::MemberContent;
+pub use self::content::MemberSource;
+pub use self::content::Ownership;
+use self::content::Target;
 use crate::draft::Draft;
 use crate::draft::Scratch;
 use crate::erofs;
@@ -34,50 +36,6 @@ use crate::shelf::Shelf;
 use crate::space::Space;
 use crate::store::Store;
 use crate::Result;
-
-/// Where the content of a member comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MemberContent {
-    /// A directory, of which an EROFS image is made.
-    Directory(PathBuf),
-    /// An image, which is copied as it is and padded with zeroes.
-    Image(PathBuf),
-    /// A part of a file, which is copied as it is.
-    Extent {
-        /// The file.
-        path: PathBuf,
-        /// Where the part begins, in bytes.
-        offset_bytes: u64,
-        /// How long it is, in bytes.
-        size_bytes: u64,
-    },
-    /// No content, for types that have none.
-    Nothing {
-        /// Size of the member in bytes; rounded up to 2 MiB.
-        size_bytes: u64,
-    },
-}
-
-/// A member to be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemberSource {
-    /// Name of the member.
-    pub name: Name,
-    /// Type of the member.
-    pub kind: SegmentType,
-    /// Its content.
-    pub content: MemberContent,
-}
-
-/// Who owns the files in the images of directories.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Ownership {
-    /// Whoever owns them in the directory.
-    #[default]
-    Keep,
-    /// Root owns all of them.
-    Root,
-}
 
 /// A segment space to be made.
 #[derive(Debug)]
@@ -325,64 +283,6 @@ impl SpaceBuilder {
         // As soon as we do not have the lock, another save may replace and remove it.
         Space::open(&path)
     }
-}
-
-/// The place of a member in the draft.
-#[derive(Clone, Copy)]
-struct Target<'a> {
-    draft: &'a Draft,
-    directory: &'a Path,
-    name: Name,
-    offset_bytes: u64,
-}
-
-impl Target<'_> {
-    fn sha256(self, size_bytes: u64, report: &mut dyn FnMut(Progress)) -> Result<[u8; 32]> {
-        let mut meter = Meter::start(report, Stage::Hashing, Some(self.name), size_bytes);
-        sha256(self.draft.file(), self.offset_bytes, size_bytes, &mut meter)
-            .map_err(Error::io("read a file in", self.directory))
-    }
-}
-
-fn add_image(path: &Path, at: Target<'_>, report: &mut dyn FnMut(Progress)) -> Result<u64> {
-    let image = File::open(path).map_err(Error::io("open", path))?;
-    let len = image.metadata().map_err(Error::io("examine", path))?.len();
-    if len == 0 {
-        return Err(Error::Empty {
-            member: at.name,
-            path: path.to_owned(),
-        });
-    }
-    copy(&image, path, 0, len, at, report)
-}
-
-fn add_extent(
-    path: &Path,
-    from: u64,
-    len: u64,
-    at: Target<'_>,
-    report: &mut dyn FnMut(Progress),
-) -> Result<u64> {
-    let file = File::open(path).map_err(Error::io("open", path))?;
-    copy(&file, path, from, len, at, report)
-}
-
-fn copy(
-    file: &File,
-    path: &Path,
-    from: u64,
-    len: u64,
-    at: Target<'_>,
-    report: &mut dyn FnMut(Progress),
-) -> Result<u64> {
-    let mut meter = Meter::start(report, Stage::Copying, Some(at.name), len);
-    let range = Range {
-        from,
-        to: at.offset_bytes,
-        len,
-    };
-    copy_range(file, at.draft.file(), range, &mut meter).map_err(Error::io("copy", path))?;
-    Ok(align(len))
 }
 
 /// Makes the header and the directory.

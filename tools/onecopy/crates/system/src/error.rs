@@ -25,6 +25,7 @@ use crate::ranges::FitError;
 use crate::ranges::NotationError;
 use crate::ranges::RangeError;
 use crate::smsg::SmsgError;
+use crate::spaces::SpaceError;
 
 /// A failure of an operation on saved systems or guests.
 #[derive(Debug, thiserror::Error)]
@@ -75,100 +76,9 @@ pub enum Error {
     /// The guest cannot be given anything yet.
     #[error("Guest {0} is still starting; try again when it is ready")]
     Starting(GuestName),
-    /// There is nowhere to plug a device.
-    #[error("Guest {guest} has no free port for another device; ipl --segment gives it what it needs from the beginning")]
-    NoPort {
-        /// The guest.
-        guest: GuestName,
-    },
-    /// The guest has the segment space, perhaps another generation of it.
-    #[error("Guest {guest} has {space} already, generation {generation}{}", if *.detached {
-        ", which it has detached; another one can be attached when it was started again"
-    } else { "" })]
-    Attached {
-        /// The guest.
-        guest: GuestName,
-        /// The segment space.
-        space: Name,
-        /// The generation.
-        generation: u64,
-        /// Whether the guest has let go of it.
-        detached: bool,
-    },
-    /// The guest would take either of two members.
-    #[error("Guest {guest} has a segment {member} already, of segment space {space}; it would take either")]
-    SameMember {
-        /// The guest.
-        guest: GuestName,
-        /// The member.
-        member: Name,
-        /// The segment space that it has it from.
-        space: Name,
-    },
-    /// The guest has nothing of this name.
-    #[error("Guest {guest} has no segment {name}")]
-    NoSegment {
-        /// The guest.
-        guest: GuestName,
-        /// The segment space, or a member.
-        name: Name,
-    },
-    /// The guest has no copy of a segment of this name.
-    #[error("Guest {guest} has no segment {name}; attach --non-shared gives it a copy of its own")]
-    NotHad {
-        /// The guest.
-        guest: GuestName,
-        /// The segment space or the member.
-        name: Name,
-    },
-    /// The guest has what all others have.
-    #[error("Guest {guest} has {space} shared, and cannot have changed it; attach --non-shared gives a guest a copy of its own")]
-    Shared {
-        /// The guest.
-        guest: GuestName,
-        /// The segment space.
-        space: Name,
-    },
-    /// QEMU cannot write what the guest has.
-    #[error(
-        "Segment {member} of guest {guest} cannot be copied: {reason}; is there room in the store?"
-    )]
-    NotCopied {
-        /// The guest.
-        guest: GuestName,
-        /// The member.
-        member: Name,
-        /// QEMU's words.
-        reason: String,
-    },
-    /// The segment space may not be attached non-shared.
-    #[error("{space} cannot be attached non-shared: {reason}")]
-    NotNonShared {
-        /// The segment space.
-        space: Name,
-        /// Why.
-        reason: String,
-    },
-    /// The directory in a private copy cannot be changed.
-    #[error("Cannot make the copy of {space} in guest {guest} writable: who attaches it non-shared must be allowed to change the memory of its QEMU, as root or as its user with kernel.yama.ptrace_scope=0")]
-    NotWritable {
-        /// The guest.
-        guest: GuestName,
-        /// The segment space.
-        space: Name,
-        /// Why it cannot.
-        source: io::Error,
-    },
-    /// QEMU refuses the device.
-    #[error("Segment space {space} cannot be attached to guest {guest}: {reason}")]
-    NotAttached {
-        /// The guest.
-        guest: GuestName,
-        /// The segment space.
-        space: Name,
-        /// QEMU's words.
-        reason: String,
-    },
+    /// A segment space cannot be given to a guest, or taken from it.
+    #[error(transparent)]
+    Space(#[from] SpaceError),
     /// A signal has said that this is to be given up.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
@@ -266,16 +176,6 @@ pub enum Error {
     Restricted {
         /// The saved system.
         name: Name,
-        /// The guest, if it has a name already.
-        guest: Option<GuestName>,
-        /// The guests that may.
-        allow: Vec<GuestName>,
-    },
-    /// The guest may not attach this segment space.
-    #[error("{}", kept_out(.space, .guest.as_ref(), .allow))]
-    RestrictedSpace {
-        /// The segment space.
-        space: Name,
         /// The guest, if it has a name already.
         guest: Option<GuestName>,
         /// The guests that may.
@@ -431,23 +331,14 @@ impl Error {
             Self::Io { source, .. } => source.into(),
             Self::Directory(error) => error.into(),
             Self::Store(error) => error.kind(),
-            Self::NotFound { .. }
-            | Self::NoGuest { .. }
-            | Self::Gone(_)
-            | Self::NoSegment { .. }
-            | Self::NotHad { .. } => Kind::Unknown,
-            Self::NoPort { .. } => Kind::Shortage,
+            Self::Space(error) => error.kind(),
+            Self::NotFound { .. } | Self::NoGuest { .. } | Self::Gone(_) => Kind::Unknown,
             Self::Smsg {
                 source: SmsgError::NoChannel | SmsgError::Busy(_),
                 ..
             } => Kind::State,
             Self::NotSaved(_)
             | Self::Starting(_)
-            | Self::Attached { .. }
-            | Self::SameMember { .. }
-            | Self::Shared { .. }
-            | Self::NotNonShared { .. }
-            | Self::NotWritable { .. }
             | Self::NoBalloon(_)
             | Self::Unfit { .. }
             | Self::Contradiction { .. }
@@ -457,9 +348,7 @@ impl Error {
             | Self::GuestExists(_)
             | Self::PartitionRuns { .. } => Kind::State,
             Self::Definition { .. } | Self::Manifest { .. } | Self::Corrupt { .. } => Kind::Damaged,
-            Self::Restricted { .. } | Self::RestrictedSpace { .. } | Self::Group { .. } => {
-                Kind::Denied
-            }
+            Self::Restricted { .. } | Self::Group { .. } => Kind::Denied,
             _ => Kind::Failed,
         }
     }
@@ -476,17 +365,7 @@ fn late(has_kernel: bool, waited: Duration) -> String {
     )
 }
 
-fn kept_out(space: &Name, guest: Option<&GuestName>, allow: &[GuestName]) -> String {
-    let allow = names(allow);
-    match guest {
-        Some(guest) => {
-            format!("Guest {guest} may not attach {space}, which is restricted to: {allow}")
-        }
-        None => format!("{space} is restricted to: {allow}; the guest needs one of these names"),
-    }
-}
-
-fn names(guests: &[GuestName]) -> String {
+pub(crate) fn names(guests: &[GuestName]) -> String {
     let names: Vec<&str> = guests.iter().map(GuestName::as_str).collect();
     names.join(", ")
 }

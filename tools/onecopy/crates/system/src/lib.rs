@@ -89,6 +89,7 @@ pub use self::spaces::DefinedMember;
 pub use self::spaces::Rules;
 pub use self::spaces::SpaceCopy;
 pub use self::spaces::SpaceDefinition;
+pub use self::spaces::SpaceError;
 pub use self::spaces::SpaceWishes;
 pub use self::systems::FileCheck;
 pub use self::systems::Generation;

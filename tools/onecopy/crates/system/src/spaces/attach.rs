@@ -19,6 +19,7 @@ use serde_json::json;
 
 use super::private;
 use super::Attachment;
+use super::SpaceError;
 use crate::control::Running;
 use crate::control::Session;
 use crate::control::ANSWER_TIMEOUT;
@@ -63,7 +64,7 @@ impl Running {
             return Ok(again);
         }
         check_names(&record, space)?;
-        let port = free_port(&mut session, &peripherals)?.ok_or_else(|| Error::NoPort {
+        let port = free_port(&mut session, &peripherals)?.ok_or_else(|| SpaceError::NoPort {
             guest: record.guest.clone(),
         })?;
         self.lend(&device.path, device.access == Access::Shared && !non_shared)?;
@@ -97,10 +98,8 @@ impl Running {
         };
         let record = self.read_record()?;
         let found = record.attachments.into_iter().find(is_it);
-        found.ok_or(Error::NoSegment {
-            guest: record.guest,
-            name,
-        })
+        let guest = record.guest;
+        found.ok_or_else(|| SpaceError::NoSegment { guest, name }.into())
     }
 
     /// Says in the guest's record that it has let go of a segment space.
@@ -164,19 +163,21 @@ fn check_names(record: &Record, space: &Space) -> Result<()> {
         let taken = |name| attachment.members.contains(name);
         let names: Vec<_> = space.members().iter().map(|member| member.name).collect();
         if attachment.space == space.name() {
-            return Err(Error::Attached {
+            return Err(SpaceError::Attached {
                 guest: record.guest.clone(),
                 space: attachment.space,
                 generation: attachment.generation,
                 detached: attachment.detached,
-            });
+            }
+            .into());
         }
         if let Some(&member) = names.iter().find(|name| taken(name)) {
-            return Err(Error::SameMember {
+            return Err(SpaceError::SameMember {
                 guest: record.guest.clone(),
                 member,
                 space: attachment.space,
-            });
+            }
+            .into());
         }
     }
     Ok(())
@@ -285,11 +286,12 @@ fn refused(error: Error, space: &Space) -> Error {
         Error::Monitor {
             source: QmpError::Refused { description, .. },
             guest,
-        } => Error::NotAttached {
+        } => SpaceError::NotAttached {
             guest,
             space: space.name(),
             reason: description,
-        },
+        }
+        .into(),
         error => error,
     }
 }

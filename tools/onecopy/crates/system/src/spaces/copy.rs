@@ -24,6 +24,7 @@ use onecopy_store::Store;
 
 use super::pause::Paused;
 use super::Attachment;
+use super::SpaceError;
 use crate::control::Running;
 use crate::error::Error;
 use crate::guests::Record;
@@ -109,7 +110,7 @@ impl Running {
             device.data.id.as_deref() == Some(attachment.device.as_str())
         };
         let device = devices.into_iter().find(is_it);
-        let device = device.ok_or_else(|| Error::NotHad {
+        let device = device.ok_or_else(|| SpaceError::NotHad {
             guest: self.record().guest.clone(),
             name: attachment.space,
         })?;
@@ -139,11 +140,12 @@ fn not_copied(error: Error, member: &Member) -> Error {
         Error::Monitor {
             source: QmpError::Refused { description, .. },
             guest,
-        } => Error::NotCopied {
+        } => SpaceError::NotCopied {
             guest,
             member: member.name,
             reason: description,
-        },
+        }
+        .into(),
         error => error,
     }
 }
@@ -156,14 +158,16 @@ fn find(record: &Record, name: Name) -> Result<&Attachment> {
     let of_member = || attachments.iter().find(|one| one.members.contains(&name));
     match of_space.or_else(of_member) {
         Some(attachment) if attachment.non_shared => Ok(attachment),
-        Some(attachment) => Err(Error::Shared {
+        Some(attachment) => Err(SpaceError::Shared {
             guest: guest.clone(),
             space: attachment.space,
-        }),
-        None => Err(Error::NotHad {
+        }
+        .into()),
+        None => Err(SpaceError::NotHad {
             guest: guest.clone(),
             name,
-        }),
+        }
+        .into()),
     }
 }
 

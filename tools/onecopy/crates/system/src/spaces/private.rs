@@ -21,7 +21,7 @@ use onecopy_format::segment_space::SegmentType;
 use onecopy_store::Space;
 
 use super::Rules;
-use crate::error::Error;
+use super::SpaceError;
 use crate::guests::Record;
 use crate::Result;
 
@@ -38,10 +38,11 @@ pub fn check_non_shared(space: &Space, rules: &Rules) -> Result<()> {
         Some(member) => format!("member {} has type SC", member.name),
         None => return Ok(()),
     };
-    Err(Error::NotNonShared {
+    Err(SpaceError::NotNonShared {
         space: space.name(),
         reason,
-    })
+    }
+    .into())
 }
 
 /// Lets the guest write to all members of the copy that its QEMU has mapped and not plugged yet.
@@ -59,11 +60,12 @@ pub(super) fn make_writable(record: &Record, space: &Space) -> Result<()> {
             .open(PathBuf::from(format!("/proc/{pid}/mem")))?;
         memory.write_all_at(&block, start)
     };
-    write().map_err(|source| Error::NotWritable {
+    write().map_err(|source| SpaceError::NotWritable {
         guest: record.guest.clone(),
         space: space.name(),
         source,
-    })
+    })?;
+    Ok(())
 }
 
 /// Returns the header and the directory with members that guests may write to.

@@ -16,6 +16,7 @@ use onecopy_store::Store;
 use serde::Deserialize;
 use serde::Serialize;
 
+use super::SpaceError;
 use crate::definition;
 use crate::definition::DefinitionError;
 use crate::definition::FORMAT;
@@ -94,11 +95,12 @@ impl Rules {
         if restriction::is_admitted(guest, self.restricted, &self.allow) {
             return Ok(());
         }
-        Err(Error::RestrictedSpace {
+        Err(SpaceError::Restricted {
             space,
             guest: guest.cloned(),
             allow: self.allow.clone(),
-        })
+        }
+        .into())
     }
 
     /// Returns the text.
