@@ -93,7 +93,7 @@ const TOUR: &[(&str, Expect)] = &[
     ),
     ("onecopy vmrm run", Serves(".vmrm.lock")),
     ("onecopy query guests", Says("\nweb ")),
-    ("onecopy query memory", Says("\nsystem   LX73  1    2 ")),
+    ("onecopy query memory", Says("\nsystem   LX73   1    2 ")),
     ("onecopy top", Terminal("web")),
     ("onecopy console web", Says("")),
     ("onecopy report", Says("now.html: 1 sample, 2 guests")),

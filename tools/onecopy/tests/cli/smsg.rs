@@ -123,12 +123,12 @@ fn guests_that_cannot_answer_are_not_waited_for_long() {
     let dir = &host.dir;
     dir.ok(&["ipl", "LX", "--as", "deaf"]);
     eqnice!(
-        failure(dir, &["deaf", QUESTION], 1),
+        failure(dir, &["deaf", QUESTION], 4),
         "onecopy: Guest deaf has not carried the message out: it has no channel for messages; ipl --smsg \
          plugs one\n"
     );
     eqnice!(
-        failure(dir, &["none", QUESTION], 1),
+        failure(dir, &["none", QUESTION], 3),
         "onecopy: There is no guest none; there are: deaf, web\n"
     );
     dir.ok(&["logoff", "deaf", "--now"]);
@@ -210,13 +210,13 @@ fn rules_say_who_may_send_what_to_whom() {
         ),
     ] {
         eqnice!(
-            failure(dir, args, 1),
+            failure(dir, args, 7),
             format!("onecopy: {expected}: no rule in DIR/store/smsg.toml allows it\n")
         );
     }
     // What is allowed may still have nobody to go to.
     eqnice!(
-        failure(dir, &["db", QUESTION, "--from", "OP"], 1),
+        failure(dir, &["db", QUESTION, "--from", "OP"], 3),
         "onecopy: There is no guest db; there are: web\n"
     );
     wait_for_attached(&host, "");
