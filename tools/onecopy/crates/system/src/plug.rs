@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use onecopy_machine::options::Access;
 use onecopy_machine::options::BlockFormat;
 use onecopy_machine::options::Blockdev;
 use onecopy_machine::options::MemoryBackendFile;
@@ -17,6 +18,7 @@ use serde_json::json;
 use serde_json::Map;
 use serde_json::Value;
 
+use crate::control::ROOT_PORT;
 use crate::error::Error;
 use crate::ipl::IplOptions;
 use crate::manifest;
@@ -81,6 +83,11 @@ pub(crate) struct Extra<'a> {
     smsg: bool,
     disks: &'a [Disk],
 }
+
+/// What the ids of segment spaces begin with, before the number of the port: of the back end, which has the
+/// file, and of the device.
+pub(crate) const SEGMENT_BACKEND: &str = "seg";
+pub(crate) const SEGMENT_DEVICE: &str = "pmem";
 
 /// The id of the balloon.
 pub(crate) const BALLOON: &str = "balloon0";
@@ -219,17 +226,29 @@ fn plug_cpus(machine: &mut Machine, count: u32) -> Result<(), Error> {
 }
 
 fn plug_segment(machine: &mut Machine, index: usize, segment: &SegmentDevice) -> Result<(), Error> {
-    let memdev = format!("seg{index}");
-    let (path, size_bytes) = (&segment.path, segment.size_bytes);
-    let backend = MemoryBackendFile::segment(&memdev, path, size_bytes, segment.access);
-    machine.execute(&backend.object_add())?;
-    machine.execute(&commands::DeviceAdd {
-        driver: "virtio-pmem-pci".to_owned(),
-        id: format!("pmem{index}"),
-        bus: Some(format!("port{index}")),
-        properties: object(json!({ "memdev": memdev })),
-    })?;
+    let (backend, device) = segment_at(index, segment, segment.access);
+    machine.execute(&backend)?;
+    machine.execute(&device)?;
     Ok(())
+}
+
+/// Returns the back end and the device by which a guest has a segment space at a root port, in the order in
+/// which QEMU takes them.
+pub(crate) fn segment_at(
+    port: usize,
+    segment: &SegmentDevice,
+    access: Access,
+) -> (commands::ObjectAdd, commands::DeviceAdd) {
+    let memdev = format!("{SEGMENT_BACKEND}{port}");
+    let (path, size_bytes) = (&segment.path, segment.size_bytes);
+    let backend = MemoryBackendFile::segment(&memdev, path, size_bytes, access);
+    let device = commands::DeviceAdd {
+        driver: "virtio-pmem-pci".to_owned(),
+        id: format!("{SEGMENT_DEVICE}{port}"),
+        bus: Some(format!("{ROOT_PORT}{port}")),
+        properties: object(json!({ "memdev": memdev })),
+    };
+    (backend.object_add(), device)
 }
 
 /// Memory goes to the host through the queue of free page reporting, in large pieces.
@@ -299,7 +318,7 @@ mod tests {
         SegmentDevice {
             path: "/s".into(),
             size_bytes: 2 * MIB,
-            access: onecopy_machine::options::Access::ReadOnly,
+            access: Access::ReadOnly,
         }
     }
 

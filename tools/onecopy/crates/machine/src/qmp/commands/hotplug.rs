@@ -57,6 +57,28 @@ pub struct AddedFd {
     pub fdset_id: i64,
 }
 
+/// Asks which open files QEMU was given.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct QueryFdsets {}
+command!(QueryFdsets, "query-fdsets", Vec<FdSet>);
+
+/// A set of open files, answer of [`QueryFdsets`].
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct FdSet {
+    /// The set.
+    #[serde(rename = "fdset-id")]
+    pub fdset_id: i64,
+    /// Its files.
+    pub fds: Vec<GivenFd>,
+}
+
+/// An open file that QEMU was given.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct GivenFd {
+    /// The word by which it is known, if one was said.
+    pub opaque: Option<String>,
+}
+
 /// Lets QEMU close the files of a set.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct RemoveFd {
