@@ -126,6 +126,8 @@ fn of_cause(error: &(dyn std::error::Error + 'static)) -> Status {
         Status::Unknown
     } else if let Some(SegmentError::Group { .. }) = error.downcast_ref() {
         Status::Denied
+    } else if let Some(SegmentError::Shadowed { .. }) = error.downcast_ref() {
+        Status::WrongState
     } else if error.is::<ConfigError>() || error.is::<NoSchema>() {
         Status::NotUnderstood
     } else if let Some(RulesError::Form { .. }) = error.downcast_ref() {
@@ -201,5 +203,10 @@ mod tests {
             source: io::ErrorKind::PermissionDenied.into(),
         };
         assert_eq!(of(Error::Store(denied).into()), Status::Denied);
+        let shadowed = SegmentError::Shadowed {
+            member: "USR".parse().unwrap(),
+            spaces: "A, B".to_owned(),
+        };
+        assert_eq!(of(shadowed.into()), Status::WrongState);
     }
 }

@@ -260,6 +260,7 @@ fn a_copy_of_a_guest_that_does_not_fit_leaves_nothing_and_the_guest_goes_on() {
              mount -o remount,size=${{size}}m store
              echo \"step $step\"
              $onecopy saveseg DATA --from-guest web 2>&1 && break
+             echo \"exit $?\"
              echo $(ls -A store/segments/DATA)
              $onecopy query guests | grep -o 'web.* running'
          done
@@ -273,10 +274,10 @@ fn a_copy_of_a_guest_that_does_not_fit_leaves_nothing_and_the_guest_goes_on() {
     let last = steps.pop().unwrap();
     for step in &steps {
         let (complaint, rest) = step
-            .split_once("\n.lock 1.seg current\n")
+            .split_once("\nexit 5\n.lock 1.seg current\n")
             .unwrap_or_else(|| panic!("{said}"));
         let room = [
-            "is there room in the store?",
+            "the disk of the store is full",
             "No space left on device (os error 28)",
         ];
         assert!(

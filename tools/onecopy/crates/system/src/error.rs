@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use onecopy_format::resources::ResourceError;
 use onecopy_format::segment_space::Name;
+use onecopy_machine::qmp::QmpError;
 use onecopy_machine::Interrupted;
 use onecopy_machine::QemuError;
 use onecopy_machine::Report;
@@ -63,12 +64,12 @@ pub enum Error {
     #[error(transparent)]
     Machine(#[from] onecopy_machine::Error),
     /// The monitor of another process's machine failed.
-    #[error("Guest {guest} does not answer")]
+    #[error("{}", of_monitor(.guest, .source))]
     Monitor {
         /// The guest.
         guest: GuestName,
         /// What the monitor said.
-        source: onecopy_machine::qmp::QmpError,
+        source: QmpError,
     },
     /// The guest was found, and has ended since.
     #[error("Guest {0} has ended")]
@@ -332,6 +333,7 @@ impl Error {
             Self::Directory(error) => error.into(),
             Self::Store(error) => error.kind(),
             Self::Space(error) => error.kind(),
+            Self::Plug(PlugError::Ports { .. }) => Kind::Shortage,
             Self::NotFound { .. } | Self::NoGuest { .. } | Self::Gone(_) => Kind::Unknown,
             Self::Smsg {
                 source: SmsgError::NoChannel | SmsgError::Busy(_),
@@ -351,6 +353,13 @@ impl Error {
             Self::Restricted { .. } | Self::Group { .. } => Kind::Denied,
             _ => Kind::Failed,
         }
+    }
+}
+
+fn of_monitor(guest: &GuestName, source: &QmpError) -> String {
+    match source {
+        QmpError::Refused { .. } => format!("The QEMU of guest {guest} does not do this"),
+        _ => format!("Guest {guest} does not answer"),
     }
 }
 
@@ -377,5 +386,35 @@ fn refused(name: &Name, guest: Option<&GuestName>, allow: &[GuestName]) -> Strin
             format!("Guest {guest} may not start from {name}, which is restricted to: {allow}")
         }
         None => format!("{name} is restricted to: {allow}; --as says which of them is started"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_qemu_that_refuses_does_answer() {
+        let of = |source| {
+            let guest = "web".parse().unwrap();
+            Error::Monitor { guest, source }.to_string()
+        };
+        let refused = QmpError::Refused {
+            command: "stop",
+            class: "GenericError".to_owned(),
+            description: "no".to_owned(),
+        };
+        assert_eq!(of(refused), "The QEMU of guest web does not do this");
+        let closed = QmpError::Closed {
+            doing: "stop".to_owned(),
+        };
+        assert_eq!(of(closed), "Guest web does not answer");
+    }
+
+    #[test]
+    fn a_guest_that_has_no_port_left_is_a_shortage() {
+        let ports = Error::Plug(PlugError::Ports { max: 8 });
+        assert_eq!(ports.kind(), Kind::Shortage);
+        assert_eq!(Error::Plug(PlugError::Helper).kind(), Kind::Failed);
     }
 }

@@ -21,6 +21,7 @@ use onecopy_store::MemberContent;
 use onecopy_store::Scratch;
 use onecopy_store::Space;
 use onecopy_store::Store;
+use rustix::fs::statvfs;
 
 use super::pause::Paused;
 use super::Attachment;
@@ -128,14 +129,20 @@ impl Running {
             interrupt.check()?;
             let from = address + member.offset_bytes + from;
             let copied = self.copy_memory(from, size, &piece(directory, member, number));
-            copied.map_err(|error| not_copied(error, member))?;
+            copied.map_err(|error| not_copied(error, member, is_full(directory, size)))?;
         }
         Ok(())
     }
 }
 
+/// Returns whether a disk has no room for so much. QEMU has left there what it could write.
+fn is_full(directory: &Path, size_bytes: u64) -> bool {
+    let found = statvfs(directory);
+    found.is_ok_and(|found| found.f_bavail.saturating_mul(found.f_frsize) < size_bytes)
+}
+
 /// Says what QEMU could not write; it does not say why.
-fn not_copied(error: Error, member: &Member) -> Error {
+fn not_copied(error: Error, member: &Member, full: bool) -> Error {
     match error {
         Error::Monitor {
             source: QmpError::Refused { description, .. },
@@ -144,6 +151,7 @@ fn not_copied(error: Error, member: &Member) -> Error {
             guest,
             member: member.name,
             reason: description,
+            full,
         }
         .into(),
         error => error,
