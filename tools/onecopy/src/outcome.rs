@@ -35,6 +35,7 @@ use crate::status::Status;
 
 pub(crate) use self::attached::AttachedSegments;
 pub(crate) use self::attached::DetachedSegments;
+pub(crate) use self::attached::RefusedEntry;
 pub(crate) use self::boot::Ended;
 pub(crate) use self::doctor::Examined;
 pub(crate) use self::doctor::Remains;
@@ -236,7 +237,7 @@ impl Outcome {
             Self::Systems(list) => list.render(out, err),
             Self::Purged(purged) => purged.render(out),
             Self::Started(started) => started.render(out),
-            Self::Attached(attached) => attached.render(out),
+            Self::Attached(attached) => attached.render(out, err),
             Self::Detached(detached) => detached.render(out),
             Self::Kept | Self::Simulated => Ok(()),
             Self::Managed(managed) => managed.render(err),

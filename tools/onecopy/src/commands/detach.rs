@@ -2,11 +2,12 @@
 
 //! `onecopy detach`
 
-use anyhow::bail;
 use anyhow::Context;
 use onecopy_format::segment_space::Name;
 use onecopy_system::Attachment;
+use onecopy_system::Error;
 use onecopy_system::Running;
+use onecopy_system::SpaceError;
 
 use super::smsg;
 use super::Places;
@@ -19,6 +20,8 @@ const ENODEV: i32 = 19;
 /// Lets a guest let go of a segment space, or of a member of one. QEMU keeps it mapped.
 pub(super) fn run(args: &DetachArgs, places: &Places) -> anyhow::Result<DetachedSegments> {
     let running = Running::find(&places.guests, &args.guest)?;
+    // Nobody attaches it again before the record says that it is detached.
+    let lock = running.lock_running()?;
     let attachment = running.attachment(args.segment)?;
     let members = members(&attachment, args.segment);
     let mut detached = Vec::new();
@@ -29,7 +32,7 @@ pub(super) fn run(args: &DetachArgs, places: &Places) -> anyhow::Result<Detached
     }
     let is_whole = members.len() == attachment.members.len();
     if is_whole {
-        running.set_detached(attachment.space)?;
+        running.set_detached(&lock, attachment.space)?;
     }
     Ok(DetachedSegments {
         guest: args.guest.to_string(),
@@ -64,6 +67,11 @@ fn tell(
     match told.with_context(by_hand)? {
         None => Ok(true),
         Some(refused) if refused.errno == ENODEV => Ok(false),
-        Some(refused) => bail!("Guest {} keeps {member}: {refused}", args.guest),
+        Some(refused) => Err(Error::from(SpaceError::Kept {
+            guest: args.guest.clone(),
+            member,
+            refused,
+        })
+        .into()),
     }
 }

@@ -20,6 +20,17 @@ pub(crate) struct AttachedSegments {
     pub(crate) told: Vec<String>,
     /// What is left to be written to `/sys/kernel/config/dcss/add` in the guest.
     pub(crate) entries: Vec<String>,
+    /// Those of them that the guest's driver was told to attach, and has not.
+    pub(crate) refused: Vec<RefusedEntry>,
+}
+
+/// What a guest has not attached although it was told to.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct RefusedEntry {
+    /// What was to be attached.
+    pub(crate) entry: String,
+    /// Why it was not.
+    pub(crate) reason: String,
 }
 
 /// What a guest has let go of.
@@ -83,7 +94,14 @@ impl From<Attachment> for AttachedSpace {
 }
 
 impl AttachedSegments {
-    pub(super) fn render(&self, out: &mut dyn Write) -> io::Result<()> {
+    pub(super) fn render(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
+        for RefusedEntry { entry, reason } in &self.refused {
+            let guest = &self.guest;
+            writeln!(
+                err,
+                "onecopy: Guest {guest} has not attached {entry}: {reason}"
+            )?;
+        }
         for attachment in &self.attached {
             let AttachedSpace {
                 space, generation, ..

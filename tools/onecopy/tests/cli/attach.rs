@@ -323,7 +323,7 @@ fn a_guest_that_is_not_there_or_not_ready_gets_nothing() {
     );
     guest.refused(
         &["--root", "other", "attach", "web", "USR"],
-        1,
+        4,
         "Guest web was started from the store DIR/store; --root says which is used",
     );
     guest.write_record(false);

@@ -11,6 +11,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 mod attach;
+mod attach_broken;
 mod boot;
 mod colours;
 mod compatibility;

@@ -7,6 +7,7 @@ mod attachment;
 mod copy;
 mod definition;
 mod error;
+mod leftover;
 mod pause;
 mod plan;
 mod private;

@@ -10,13 +10,14 @@ use std::os::fd::AsFd;
 
 use onecopy_format::segment_space::Name;
 use onecopy_machine::options::Access;
-use onecopy_machine::options::MemoryBackendFile;
 use onecopy_machine::qmp::commands;
 use onecopy_machine::qmp::QmpError;
+use onecopy_machine::Interrupt;
 use onecopy_machine::SegmentDevice;
+use onecopy_store::Lock;
 use onecopy_store::Space;
-use serde_json::json;
 
+use super::leftover;
 use super::private;
 use super::Attachment;
 use super::SpaceError;
@@ -27,7 +28,9 @@ use crate::control::PERIPHERALS;
 use crate::control::ROOT_PORT;
 use crate::error::Error;
 use crate::guests::Record;
-use crate::plug::object;
+use crate::plug::segment_at;
+use crate::plug::SEGMENT_BACKEND;
+use crate::plug::SEGMENT_DEVICE;
 use crate::Result;
 
 /// What the names of the links begin with that a bus has to what is plugged there.
@@ -36,20 +39,22 @@ const CHILD: &str = "child[";
 impl Running {
     /// Plugs a segment space that is [held](Space::hold), and says so in the guest's record. One that the
     /// guest had let go of is there still, and only said to be attached again. With `non_shared` the guest
-    /// gets a private copy, in which it may write to all members.
+    /// gets a private copy, in which it may write to all members. Who calls this has the guest's
+    /// [lock](Self::lock_running).
     ///
     /// # Errors
     ///
-    /// When the guest is not ready or has ended, has one with such a name, has no free port or no room, or
-    /// its QEMU does not answer. The guest is then as it was, unless QEMU carries out later what it has not
+    /// When the guest is not ready or has ended, has one with such a name, has no free port or no room, its
+    /// QEMU does not answer, or the interrupt comes. The guest is then as it was, unless QEMU carries out later what it has not
     /// answered; the generation is held for that case.
     pub fn attach(
         &self,
+        _lock: &Lock,
         space: &Space,
         device: &SegmentDevice,
         non_shared: bool,
+        interrupt: &Interrupt,
     ) -> Result<Attachment> {
-        let _lock = self.lock_running()?;
         let mut record = self.read_record()?;
         if !record.ready {
             return Err(Error::Starting(record.guest));
@@ -64,23 +69,27 @@ impl Running {
             return Ok(again);
         }
         check_names(&record, space)?;
-        let port = free_port(&mut session, &peripherals)?.ok_or_else(|| SpaceError::NoPort {
+        let backends = leftover::remove(&mut session, &peripherals, &record.store)?;
+        let port = free_port(&mut session, &peripherals, &backends)?;
+        let port = port.ok_or_else(|| SpaceError::NoPort {
             guest: record.guest.clone(),
         })?;
         self.lend(&device.path, device.access == Access::Shared && !non_shared)?;
-        let attachment = Attachment::new(space, format!("pmem{port}"), non_shared);
+        let attachment = Attachment::new(space, format!("{SEGMENT_DEVICE}{port}"), non_shared);
         record.attachments.push(attachment.clone());
         self.write_record(&record)?;
         let plug = Plug {
             space,
             device,
-            port: &port,
+            port,
             private_of: non_shared.then_some(&record),
+            interrupt,
         };
         if let Err(error) = plug.carry_out(&mut session) {
             if is_known(&error) {
                 record.attachments.pop();
-                self.write_record(&record)?;
+                // What has failed first is what there is to say; the next attach corrects the record.
+                let _ = self.write_record(&record);
             }
             return Err(refused(error, space));
         }
@@ -102,13 +111,13 @@ impl Running {
         found.ok_or_else(|| SpaceError::NoSegment { guest, name }.into())
     }
 
-    /// Says in the guest's record that it has let go of a segment space.
+    /// Says in the guest's record that it has let go of a segment space. Who calls this has the guest's
+    /// [lock](Self::lock_running).
     ///
     /// # Errors
     ///
     /// When it has ended, or the record cannot be written.
-    pub fn set_detached(&self, space: Name) -> Result<()> {
-        let _lock = self.lock_running()?;
+    pub fn set_detached(&self, _lock: &Lock, space: Name) -> Result<()> {
         let mut record = self.read_record()?;
         for attachment in &mut record.attachments {
             attachment.detached |= attachment.space == space;
@@ -130,8 +139,13 @@ impl Running {
             .map_err(Error::io("write to", directory))
     }
 
-    /// Keeps others from changing what the guest has, if it has not ended.
-    pub(crate) fn lock_running(&self) -> Result<onecopy_store::Lock> {
+    /// Keeps others from changing what the guest has, if it has not ended. What it is told belongs to that:
+    /// otherwise the record could say something else than the guest.
+    ///
+    /// # Errors
+    ///
+    /// When the guest has ended, or somebody has the lock for more than a minute.
+    pub fn lock_running(&self) -> Result<Lock> {
         self.lock().map_err(|error| {
             if self.directory().exists() {
                 return error;
@@ -183,16 +197,20 @@ fn check_names(record: &Record, space: &Space) -> Result<()> {
     Ok(())
 }
 
-fn list(session: &mut Session, path: &str) -> Result<Vec<String>> {
+pub(super) fn list(session: &mut Session, path: &str) -> Result<Vec<String>> {
     let path = path.to_owned();
     let properties = session.ask(&commands::QomList { path })?;
     Ok(properties.into_iter().map(|one| one.name).collect())
 }
 
-/// Returns the number of the first root port that nothing is plugged into.
-fn free_port(session: &mut Session, peripherals: &[String]) -> Result<Option<String>> {
-    let number = |name: &String| -> Option<u32> { name.strip_prefix(ROOT_PORT)?.parse().ok() };
-    let mut ports: Vec<u32> = peripherals.iter().filter_map(number).collect();
+/// Returns the number of the first root port that nothing is plugged into, and whose ids nobody has.
+fn free_port(
+    session: &mut Session,
+    peripherals: &[String],
+    backends: &[String],
+) -> Result<Option<usize>> {
+    let number = |name: &String| -> Option<usize> { name.strip_prefix(ROOT_PORT)?.parse().ok() };
+    let mut ports: Vec<usize> = peripherals.iter().filter_map(number).collect();
     ports.sort_unstable();
     for port in ports {
         // The bus has the name of its port.
@@ -200,9 +218,11 @@ fn free_port(session: &mut Session, peripherals: &[String]) -> Result<Option<Str
         let is_free = !list(session, &bus)?
             .iter()
             .any(|name| name.starts_with(CHILD));
-        // An id of ours, of a device that somebody has plugged elsewhere, is taken.
-        if is_free && !peripherals.contains(&format!("pmem{port}")) {
-            return Ok(Some(port.to_string()));
+        // Somebody may have plugged a device with an id of ours elsewhere.
+        let is_taken = peripherals.contains(&format!("{SEGMENT_DEVICE}{port}"))
+            || backends.contains(&format!("{SEGMENT_BACKEND}{port}"));
+        if is_free && !is_taken {
+            return Ok(Some(port));
         }
     }
     Ok(None)
@@ -213,14 +233,16 @@ struct Plug<'a> {
     space: &'a Space,
     device: &'a SegmentDevice,
     /// The number of its port.
-    port: &'a str,
+    port: usize,
     /// The guest, if it is to be a private copy.
     private_of: Option<&'a Record>,
+    interrupt: &'a Interrupt,
 }
 
 impl Plug<'_> {
     /// Plugs it; what fails leaves nothing, as far as QEMU answers.
     fn carry_out(&self, session: &mut Session) -> Result<()> {
+        self.interrupt.check()?;
         let opaque = self.device.path.display().to_string();
         let held = session.ask_with(&commands::AddFd { opaque }, self.space.file().as_fd())?;
         let plugged = self.add_backend(session);
@@ -232,33 +254,28 @@ impl Plug<'_> {
     }
 
     fn add_backend(&self, session: &mut Session) -> Result<()> {
-        let memdev = format!("seg{}", self.port);
-        let SegmentDevice {
-            path,
-            size_bytes,
-            access,
-        } = self.device;
+        if let Some(record) = self.private_of {
+            private::wait_until_unmapped(record, self.space, self.interrupt)?;
+        }
+        self.interrupt.check()?;
         let access = match self.private_of {
             Some(_) => Access::Private,
-            None => *access,
+            None => self.device.access,
         };
-        let backend = MemoryBackendFile::segment(&memdev, path, *size_bytes, access);
-        session.ask(&backend.object_add())?;
-        let plugged = self.add_device(session, &memdev);
-        take_back(plugged, || session.ask(&commands::ObjectDel { id: memdev }))
+        let (backend, device) = segment_at(self.port, self.device, access);
+        session.ask(&backend)?;
+        let plugged = self.add_device(session, &device);
+        take_back(plugged, || {
+            session.ask(&commands::ObjectDel { id: backend.id })
+        })
     }
 
-    fn add_device(&self, session: &mut Session, memdev: &str) -> Result<()> {
+    fn add_device(&self, session: &mut Session, device: &commands::DeviceAdd) -> Result<()> {
         if let Some(record) = self.private_of {
             private::make_writable(record, self.space)?;
         }
-        let port = self.port;
-        session.ask(&commands::DeviceAdd {
-            driver: "virtio-pmem-pci".to_owned(),
-            id: format!("pmem{port}"),
-            bus: Some(format!("{ROOT_PORT}{port}")),
-            properties: object(json!({ "memdev": memdev })),
-        })?;
+        self.interrupt.check()?;
+        session.ask(device)?;
         Ok(())
     }
 }
