@@ -32,6 +32,7 @@ use crate::signals::spawn;
 use crate::signals::tell;
 use crate::util::refused;
 use crate::util::wait_until;
+use crate::util::Dir;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -119,7 +120,7 @@ fn an_interrupt_leaves_nothing() {
     for signal in [Signal::INT, Signal::TERM] {
         kill_process(qemu, Signal::STOP).unwrap();
         let child = spawn(&mut dir.command(&["attach", "web", "USR"]));
-        wait_until("it has the lock", || is_locked(&guest));
+        wait_until("it has the lock", || is_locked(dir));
         // It catches signals from then on, or a little later, and waits for QEMU.
         thread::sleep(Duration::from_millis(500));
         tell(&child, signal);
@@ -136,9 +137,9 @@ fn an_interrupt_leaves_nothing() {
     dir.ok(&["attach", "web", "USR"]);
 }
 
-/// Whether somebody changes what the guest has.
-pub(crate) fn is_locked(guest: &Plain) -> bool {
-    let lock = fs::File::open(guest.dir.path("run/guests/web/.lock"));
+/// Whether somebody changes what guest `web` has.
+pub(crate) fn is_locked(dir: &Dir) -> bool {
+    let lock = fs::File::open(dir.path("run/guests/web/.lock"));
     lock.is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err())
 }
 

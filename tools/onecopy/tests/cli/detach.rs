@@ -2,11 +2,20 @@
 
 //! `onecopy attach` and `detach` of guests that take messages, with the real kernel.
 
+use std::fs::File;
+
+use rustix::fs::flock;
+use rustix::fs::FlockOperation;
+use serde_json::json;
 use serde_json::Value;
 
+use crate::attach_broken::is_locked;
 use crate::saved::Host;
+use crate::signals::ran;
+use crate::signals::spawn;
 use crate::util::eqnice;
 use crate::util::refused;
+use crate::util::wait_until;
 
 /// What the guest says that its driver has attached.
 const ATTACHED: &str = "/sys/kernel/config/dcss/remove";
@@ -55,7 +64,7 @@ fn a_guest_that_takes_messages_attaches_and_detaches_when_it_is_told() {
     assert_eq!(users(&host)[0]["detached"], false);
     let rest = dir.ok(&["detach", "web", "TOOLS", "--json"]);
     let rest: Value = serde_json::from_str(&rest).unwrap();
-    assert_eq!(rest["members"], serde_json::json!(["GCC"]));
+    assert_eq!(rest["members"], json!(["GCC"]));
     assert_eq!(host.content("web", ATTACHED).as_deref(), Some(""));
     let user = &users(&host)[0];
     assert_eq!(
@@ -99,5 +108,54 @@ fn a_guest_that_takes_no_messages_or_has_no_such_segment_is_told_apart() {
         "{ran:?}"
     );
     assert!(ran.stdout.contains("echo GCC > "), "{ran:?}");
+    dir.ok(&["ipl", "LX", "--as", "bus", "--smsg"]);
+    let told = dir.ok(&["attach", "bus", "TOOLS", "--json"]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["told"], json!([]));
+    assert_eq!(told["entries"], json!(["PY", "GCC"]));
+    let refused_entries = told["refused"].as_array().unwrap();
+    let entries: Vec<_> = refused_entries.iter().map(|one| &one["entry"]).collect();
+    assert_eq!(entries, ["PY", "GCC"]);
+    for one in refused_entries {
+        let reason = one["reason"].as_str().unwrap();
+        assert!(reason.contains("smsg.toml"), "{told}");
+    }
     refused(dir, &["detach", "api", "TOOLS"], 7);
+}
+
+#[test]
+fn what_is_told_and_what_is_recorded_is_one_step() {
+    let Some(host) = start() else { return };
+    let dir = &host.dir;
+    dir.ok(&["attach", "web", "TOOLS"]);
+    // While somebody else is sending a message, a detach waits for its turn.
+    let turn = File::options()
+        .write(true)
+        .open(dir.path("run/guests/web/smsg.lock"))
+        .unwrap();
+    flock(&turn, FlockOperation::LockExclusive).unwrap();
+    let detach = ["detach", "web", "TOOLS", "--timeout", "60"];
+    let detach = spawn(&mut dir.command(&detach));
+    wait_until("detach has the guest's lock", || is_locked(dir));
+    let attach = spawn(&mut dir.command(&["attach", "web", "TOOLS"]));
+    drop(turn);
+    let [detach, attach] = [detach, attach].map(ran);
+    assert_eq!(detach.code, Some(0), "{detach:?}");
+    assert_eq!(attach.code, Some(0), "{attach:?}");
+    assert_eq!(users(&host)[0]["detached"], false);
+    let attached = host.content("web", ATTACHED).unwrap();
+    assert!(
+        attached.contains("PY") && attached.contains("GCC"),
+        "{attached}"
+    );
+
+    // What the guest has attached in the meantime it has attached.
+    let record = dir.path("run/guests/web/guest.toml");
+    let text = std::fs::read_to_string(&record).unwrap();
+    let text = text.replace("detached = false", "detached = true");
+    std::fs::write(&record, text).unwrap();
+    let told = dir.ok(&["attach", "web", "TOOLS", "--json"]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["told"], json!(["PY", "GCC"]));
+    assert_eq!(told["refused"], json!([]));
 }
