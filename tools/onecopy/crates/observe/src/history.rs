@@ -18,6 +18,7 @@ use std::fs::File;
 use std::io;
 use std::io::BufRead;
 use std::io::BufReader;
+use std::io::Seek;
 use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
@@ -238,14 +239,30 @@ impl Recorder {
         let mut write = || {
             let mut line = serde_json::to_vec(sample)?;
             line.push(b'\n');
-            // In one call, so that several processes can write to one file.
-            self.file.write_all(&line)
+            self.append(&line)
         };
         write().map_err(|source| HistoryError::Io {
             doing: "write to",
             path: self.path.clone(),
             source,
         })
+    }
+}
+
+impl Recorder {
+    /// Adds a line in one call, so that several processes can write to one file. On a full disk only a
+    /// part may be written, which the next line would go on from: it is taken back.
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        let count = self.file.write(line)?;
+        let start = self.file.stream_position()?.saturating_sub(count as u64);
+        let rest = line.get(count..).unwrap_or_default();
+        let written = self.file.write_all(rest);
+        // Unless somebody else has written behind it.
+        let end = self.file.stream_position()?;
+        if written.is_err() && self.file.metadata()?.len() == end {
+            self.file.set_len(start)?;
+        }
+        written
     }
 }
 
