@@ -18,6 +18,8 @@ mod size;
 mod status;
 mod terminal;
 
+use std::io;
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -57,28 +59,39 @@ fn run() -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(failure.exit_status));
         }
     };
-    if cli.json {
-        outcome.render_json(&mut std::io::stdout().lock(), &mut std::io::stderr().lock())?;
-    } else {
-        // These take out the colours unless they are for a terminal whose user wants them.
-        outcome.render(
-            &mut anstream::stdout().lock(),
-            &mut anstream::stderr().lock(),
-        )?;
-    }
+    while_read(show(&outcome, cli.json))?;
     Ok(outcome.status().into())
 }
 
+fn show(outcome: &Outcome, json: bool) -> io::Result<()> {
+    if json {
+        return outcome.render_json(&mut io::stdout().lock(), &mut io::stderr().lock());
+    }
+    // These take out the colours unless they are for a terminal whose user wants them.
+    outcome.render(
+        &mut anstream::stdout().lock(),
+        &mut anstream::stderr().lock(),
+    )
+}
+
+/// Who reads no further, as head does, has seen what he wanted: that is no failure.
+fn while_read(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
 /// Shows why there is nothing to carry out. Help and version are "errors" of status 0.
-fn not_parsed(error: &clap::Error) -> std::io::Result<Status> {
+fn not_parsed(error: &clap::Error) -> io::Result<Status> {
     if !error.use_stderr() {
-        error.print()?;
+        while_read(error.print())?;
         return Ok(Status::Done);
     }
     // What was typed is not understood, but this may be seen in it.
     if std::env::args_os().any(|argument| argument == "--json") {
         let failure = Failure::of_usage(error);
-        failure.render(&mut std::io::stderr().lock(), true)?;
+        failure.render(&mut io::stderr().lock(), true)?;
     } else {
         error.print()?;
     }

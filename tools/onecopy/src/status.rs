@@ -130,8 +130,8 @@ fn of_cause(error: &(dyn std::error::Error + 'static)) -> Status {
         Status::WrongState
     } else if error.is::<ConfigError>() || error.is::<NoSchema>() {
         Status::NotUnderstood
-    } else if let Some(RulesError::Form { .. }) = error.downcast_ref() {
-        Status::NotUnderstood
+    } else if let Some(error) = error.downcast_ref() {
+        of_rules(error)
     } else if error.is::<Denied>() {
         Status::Denied
     } else if let Some(error) = error.downcast_ref() {
@@ -147,6 +147,10 @@ fn of_cause(error: &(dyn std::error::Error + 'static)) -> Status {
     } else {
         Status::Failed
     }
+}
+
+fn of_rules(error: &RulesError) -> Status {
+    error.kind().map_or(Status::NotUnderstood, Status::from)
 }
 
 fn of_service(error: &ServiceError) -> Status {

@@ -78,7 +78,8 @@ pub(crate) struct ReportArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) from: Vec<PathBuf>,
 
-    /// What guests were told: lines of JSON with time, guest and bytes; may be given several times
+    /// What guests were told: the output of vmrm run --json, or lines of JSON with time, guest and bytes; may be
+    /// given several times
     #[arg(long, value_name = "FILE")]
     pub(crate) shrinks: Vec<PathBuf>,
 }

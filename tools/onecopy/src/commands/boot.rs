@@ -56,6 +56,8 @@ pub(super) fn run(args: &BootArgs, places: &Places, json: bool) -> anyhow::Resul
         segments: attachment.devices,
         disks: args.disks.iter().map(|path| disk(path)).collect(),
         console_log: args.console_log.clone(),
+        // It is where the user wants it.
+        console_log_limit_bytes: None,
         ..Config::new(qemu, accel)
     };
     let tee = terminal::console_output(json);

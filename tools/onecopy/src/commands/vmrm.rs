@@ -88,6 +88,19 @@ pub(super) fn run(args: &VmrmRunArgs, run: &Path, json: bool) -> anyhow::Result<
 
 /// Replays a trace.
 pub(super) fn simulate(args: &VmrmSimulateArgs, json: bool) -> anyhow::Result<()> {
+    match replay(args, json) {
+        // Nothing but our output can be that: who reads no further has seen what he wanted.
+        Err(error) if is_broken_pipe(&error) => Ok(()),
+        replayed => replayed,
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let error: Option<&io::Error> = error.downcast_ref();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn replay(args: &VmrmSimulateArgs, json: bool) -> anyhow::Result<()> {
     let config = read(args.config.config.as_deref())?;
     let place = || format!("Cannot replay {}", args.trace.display());
     let file = File::open(&args.trace).with_context(place)?;

@@ -6,6 +6,7 @@ use std::fs;
 
 use serde_json::Value;
 
+use crate::full_disk::run_on_disk;
 use crate::saved::Host;
 use crate::util::eqnice;
 use crate::util::Dir;
@@ -54,6 +55,51 @@ fn a_record_that_is_something_else_is_refused_and_nothing_written() {
     let start = "onecopy: Line 1 of x.jsonl is neither a sample nor a SHRINK: ";
     assert!(ran.stderr.starts_with(start), "{}", ran.stderr);
     assert!(!dir.path("r.html").exists());
+}
+
+#[test]
+fn a_full_disk_leaves_what_was_there() {
+    let dir = Dir::new();
+    let said = run_on_disk(
+        &dir,
+        4,
+        "report() { $onecopy report -o store/r.html; }
+         metrics() { $onecopy metrics --textfile store/m.prom; }
+         record() { $onecopy top --once --record store/h.jsonl; }
+         manual() { $onecopy man store/man; }
+         for what in report metrics record manual; do $what >/dev/null || exit; done
+         # Room for a part of a line, in the last page of the file.
+         while [ $(($(stat -c %s store/h.jsonl) % 4096)) -lt 3996 ]; do
+             size=$(stat -c %s store/h.jsonl)
+             left=$((4096 - size % 4096 - 50))
+             head -c $((left - 1)) /dev/zero | tr '\\0' ' ' >>store/h.jsonl
+             echo >>store/h.jsonl
+         done
+         cp -r store before
+         cat /dev/zero >store/fill 2>/dev/null
+         for what in report metrics record manual; do
+             $what 2>&1 >/dev/null; echo \"exit $?\"
+         done
+         rm store/fill
+         diff -r before store && echo same; ls -A store | tr '\\n' ' '",
+    );
+    let Some(said) = said else { return };
+    // Where a temporary file would have been has no fixed name.
+    let lines = said
+        .lines()
+        .map(|line| line.split(" at path ").next().unwrap());
+    let said = lines.collect::<Vec<_>>().join("\n");
+    let full = "No space left on device (os error 28)";
+    eqnice!(
+        said,
+        format!(
+            "onecopy: Cannot write store/r.html: {full}\nexit 5\n\
+             onecopy: Cannot write store/m.prom: {full}\nexit 5\n\
+             onecopy: Cannot write to store/h.jsonl: {full}\nexit 5\n\
+             onecopy: Cannot write manual pages to store/man: {full}\nexit 5\n\
+             same\nh.jsonl m.prom man r.html "
+        )
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! these guests cannot load.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -235,6 +236,23 @@ fn damaged_rules_and_senders_that_are_none_are_refused() {
         let expected = format!("onecopy: DIR/store/smsg.toml:{expected}");
         assert!(ran.stderr.starts_with(&expected), "{ran:?}");
     }
+    fs::remove_file(dir.path("store/smsg.toml")).unwrap();
+    symlink("nowhere", dir.path("store/smsg.toml")).unwrap();
+    let ran = dir.run(&["smsg", "web", QUESTION]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(6), ""), "{ran:?}");
+    let link = "DIR/store/smsg.toml is a symbolic link, which is not followed";
+    assert!(ran.stderr.contains(link), "{ran:?}");
+    fs::remove_file(dir.path("store/smsg.toml")).unwrap();
+    // Who opened it as a file would wait for somebody to write to it.
+    let mut fifo = Command::new("mkfifo");
+    fifo.arg(dir.path("store/smsg.toml"));
+    assert!(fifo.status().unwrap().success());
+    let ran = dir.run(&["smsg", "web", QUESTION]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(6), ""), "{ran:?}");
+    assert!(
+        ran.stderr.contains("it is not a file of at most"),
+        "{ran:?}"
+    );
     for (args, expected) in [
         (&["web", ""][..], "a message has 1 to 400 characters"),
         (&["web", "CMM SHRINK 1\nCMM"], "a message has 1 to 400"),

@@ -2,8 +2,12 @@
 
 //! Exit codes and messages for command lines that are not understood.
 
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
 use crate::util::eqnice;
 use crate::util::Dir;
+use crate::vmrm::trace;
 
 #[test]
 fn usage_errors_have_exit_code_2() {
@@ -123,5 +127,31 @@ fn help_shows_exit_statuses_and_examples() {
         "\nExamples:\n  onecopy ",
     ] {
         assert!(help.contains(part), "{part}: {help}");
+    }
+}
+
+#[test]
+fn who_reads_no_further_makes_nothing_fail() {
+    let dir = Dir::new();
+    dir.file("trace", trace(6, 10));
+    for args in [
+        &["--help"][..],
+        &["query", "seg"],
+        &["query", "guests", "--json"],
+        &["metrics"],
+        &["completions", "bash"],
+        &["vmrm", "simulate", "trace"],
+        &["vmrm", "simulate", "trace", "--json"],
+    ] {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        drop(theirs);
+        let mut command = dir.command(args);
+        let output = command.stdout(OwnedFd::from(ours)).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            (output.status.code(), said.as_str()),
+            (Some(0), ""),
+            "{args:?}"
+        );
     }
 }

@@ -148,7 +148,7 @@ fn a_missing_guest_makes_a_single_round_fail() {
 }
 
 /// Rounds of guests of 1 GiB on a host of 4 GiB: one after the other touches 600 MiB.
-fn trace(guests: usize, rounds: u64) -> String {
+pub(crate) fn trace(guests: usize, rounds: u64) -> String {
     let mut text = "{\"onecopy_vmrm_trace\":1}\n".to_owned();
     for round in 0..rounds {
         let resident = |number: usize| if number as u64 <= round { 600 } else { 100 };
@@ -207,6 +207,17 @@ fn a_trace_is_replayed() {
     );
     assert_eq!(summary["short_rounds"], 0);
     assert_eq!(summary["reversals"], 0);
+
+    // A report reads all of it.
+    dir.file("vmrm.jsonl", &json);
+    let told = json.matches("\"event\":\"shrink\"").count();
+    eqnice!(
+        dir.ok(&["report", "-o", "r.html", "--shrinks", "vmrm.jsonl"]),
+        format!("r.html: 1 sample, 0 guests, {told} SHRINKs\n")
+    );
+    let html = fs::read_to_string(dir.path("r.html")).unwrap();
+    let (_, plot) = html.split_once(">SHRINK<").unwrap();
+    assert!(plot.contains("<svg ") && plot.contains("g0"), "{plot}");
 
     // With nobody to be told nothing changes.
     configure(&dir, 0, "notify.memory = []\n");

@@ -21,6 +21,9 @@ use crate::options::Kernel;
 use crate::options::Switch;
 use crate::qemu::Qemu;
 
+/// The console's log of a guest, which is often in memory, and the part before it: twice this.
+const CONSOLE_LOG_LIMIT_BYTES: u64 = 1 << 20;
+
 /// A segment space to give to the guest as a virtio-pmem device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentDevice {
@@ -89,6 +92,8 @@ pub struct Config {
     pub control_socket: Option<PathBuf>,
     /// Where to keep the console's output; `None` keeps it only as long as the guest.
     pub console_log: Option<PathBuf>,
+    /// How long that may become before it gets the ending `.old` and a new one begins; `None` for ever.
+    pub console_log_limit_bytes: Option<u64>,
     /// What ends waiting for the guest; never by default.
     pub interrupt: Interrupt,
 }
@@ -135,6 +140,7 @@ impl Config {
             incoming: false,
             control_socket: None,
             console_log: None,
+            console_log_limit_bytes: Some(CONSOLE_LOG_LIMIT_BYTES),
             interrupt: Interrupt::default(),
         }
     }

@@ -2,9 +2,9 @@
 
 //! The serial console of a guest.
 
+mod log;
 mod transcript;
 
-use std::fs::File;
 use std::io;
 use std::io::Read;
 use std::io::Write;
@@ -18,6 +18,7 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+pub(crate) use self::log::Log;
 use self::transcript::Transcript;
 
 /// How many lines go into a report.
@@ -85,7 +86,7 @@ impl Shared {
 
 impl Console {
     /// Starts to read `stream` in the background, into `log` and `tee`.
-    pub(crate) fn attach(stream: UnixStream, log: File, tee: Option<Tee>) -> io::Result<Self> {
+    pub(crate) fn attach(stream: UnixStream, log: Log, tee: Option<Tee>) -> io::Result<Self> {
         stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
         let reader = stream.try_clone()?;
         let shared = Arc::new(Shared::default());
@@ -210,7 +211,7 @@ impl Console {
     }
 }
 
-fn read_to_end(mut stream: UnixStream, mut log: File, mut tee: Option<Tee>, shared: &Shared) {
+fn read_to_end(mut stream: UnixStream, mut log: Log, mut tee: Option<Tee>, shared: &Shared) {
     let mut chunk = [0; 4096];
     loop {
         let count = match stream.read(&mut chunk) {
@@ -221,7 +222,7 @@ fn read_to_end(mut stream: UnixStream, mut log: File, mut tee: Option<Tee>, shar
         };
         let said = chunk.get(..count).unwrap_or_default();
         // A full disk or a closed terminal must not stop the guest: the transcript goes on.
-        let _ = log.write_all(said);
+        let _ = log.write(said);
         if let Some(tee) = &mut tee {
             let _ = tee.write_all(said).and_then(|()| tee.flush());
         }
@@ -234,14 +235,14 @@ fn read_to_end(mut stream: UnixStream, mut log: File, mut tee: Option<Tee>, shar
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn console() -> (Console, UnixStream) {
         let (ours, guest) = UnixStream::pair().unwrap();
-        (
-            Console::attach(ours, tempfile::tempfile().unwrap(), None).unwrap(),
-            guest,
-        )
+        let log = Log::create(Path::new("/dev/null"), None).unwrap();
+        (Console::attach(ours, log, None).unwrap(), guest)
     }
 
     #[test]

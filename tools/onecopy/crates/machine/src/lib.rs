@@ -29,6 +29,7 @@ mod process;
 mod qemu;
 pub mod qmp;
 mod spawn;
+mod tool;
 mod user;
 
 pub use self::config::Backing;

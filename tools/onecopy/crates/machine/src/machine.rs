@@ -8,9 +8,6 @@ mod processor;
 mod state;
 mod talk;
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,6 +30,7 @@ use crate::config::Config;
 use crate::config::Sockets;
 use crate::confinement::Confinement;
 use crate::console::Console;
+use crate::console::Log;
 use crate::console::Tee;
 use crate::error::Error;
 use crate::error::Report;
@@ -72,12 +70,6 @@ pub struct Machine {
 }
 
 /// Creates or empties the file of a console, which may say secrets: a new one is for its owner only.
-fn create_log(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    options.open(path)
-}
-
 impl Machine {
     /// Starts QEMU and waits until its monitor answers. The guest runs, unless the configuration
     /// asks for a paused one.
@@ -104,7 +96,7 @@ impl Machine {
             .console_log
             .clone()
             .unwrap_or_else(|| directory.path().join("console.log"));
-        let log = create_log(&console_log)
+        let log = Log::create(&console_log, config.console_log_limit_bytes)
             .map_err(Error::io(format!("create {}", console_log.display())))?;
         let paths = [
             directory.path().join("console"),

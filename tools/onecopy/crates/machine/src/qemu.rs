@@ -12,6 +12,8 @@ use std::str::FromStr;
 use crate::confinement::Confinement;
 use crate::options::Sandbox;
 use crate::options::Switch;
+use crate::tool::output_within;
+use crate::tool::DEADLINE;
 
 /// The oldest QEMU whose options and commands we use.
 const MINIMUM: Version = Version {
@@ -115,13 +117,12 @@ impl Qemu {
 
     /// Checks the version of the given program.
     pub fn at(path: &Path) -> Result<Self, QemuError> {
-        let output = Command::new(path)
-            .arg("--version")
-            .output()
-            .map_err(|source| QemuError::CannotRun {
-                path: path.to_owned(),
-                source,
-            })?;
+        let mut command = Command::new(path);
+        command.arg("--version");
+        let output = output_within(command, DEADLINE).map_err(|source| QemuError::CannotRun {
+            path: path.to_owned(),
+            source,
+        })?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let Some(found) = Version::from_banner(&said) else {
             return Err(QemuError::NoVersion {
@@ -197,7 +198,9 @@ impl Qemu {
         let mut args = Vec::new();
         Sandbox::On.add_to(&mut args);
         args.extend(["-machine", "help"].map(Into::into));
-        match Command::new(&self.path).args(args).output() {
+        let mut command = Command::new(&self.path);
+        command.args(args);
+        match output_within(command, DEADLINE) {
             Ok(output) if output.status.success() => Ok(()),
             Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
             Err(error) => Err(error.to_string()),

@@ -14,11 +14,13 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
-use std::process::Stdio;
 
 use rustix::fs::open;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
+
+use crate::tool::output_within;
+use crate::tool::DEADLINE;
 
 /// Where most users are. Others are asked for by name service.
 const PASSWD: &str = "/etc/passwd";
@@ -63,7 +65,10 @@ impl User {
         if let Some(user) = Self::local(name)? {
             return Ok(Some(user));
         }
-        let output = Command::new("getent").args(["passwd", "--", name]).output();
+        let mut command = Command::new("getent");
+        command.args(["passwd", "--", name]);
+        // Name service may wait for a server that is gone.
+        let output = output_within(command, DEADLINE);
         let text = output.map_or_else(|_| Vec::new(), |output| output.stdout);
         let text = String::from_utf8_lossy(&text);
         Ok(text.lines().find_map(|line| Self::parse(line, name)))
@@ -151,14 +156,15 @@ impl User {
                       if test -r \"$f\" && { test $p = r || test -w \"$f\"; }; \
                       then printf y; else printf n; fi; done";
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", script, "sh"]).stdin(Stdio::null());
+        command.args(["-c", script, "sh"]);
         for file in files {
             let mut word = std::ffi::OsString::from(if file.write { "w:" } else { "r:" });
             word.push(std::path::absolute(&file.path)?);
             command.arg(word);
         }
         self.apply(&mut command);
-        let output = command.current_dir("/").output()?;
+        command.current_dir("/");
+        let output = output_within(command, DEADLINE)?;
         if !output.status.success() || output.stdout.len() != files.len() {
             return Err(io::Error::other("/bin/sh does not run as that user"));
         }

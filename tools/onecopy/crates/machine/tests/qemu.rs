@@ -249,6 +249,26 @@ fn the_console_carries_both_directions_and_the_exit_value_comes_back() {
 }
 
 #[test]
+fn what_a_guest_prints_does_not_fill_the_disk() {
+    let Some(qemu) = qemu() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = Config::new(qemu, Accel::Tcg);
+    config.disks = vec![echo_disk(&directory.path().join("disk.img"))];
+    config.console_log = Some(directory.path().join("console.log"));
+    config.console_log_limit_bytes = Some(4);
+    config.add(&IsaDebugExit::default());
+    let mut machine = Machine::start(&config).unwrap();
+    machine.wait_for_line("ready", TIMEOUT).unwrap();
+    machine.console().send(b"7").unwrap();
+    machine.wait(TIMEOUT).unwrap();
+    assert!(machine.console().text().ends_with("ready\n7"));
+    let read = |name: &str| fs::read(directory.path().join(name)).unwrap();
+    assert_eq!(read("console.log"), b"7");
+    assert!(!read("console.log.old").is_empty());
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 3);
+}
+
+#[test]
 fn an_error_carries_the_last_words_of_the_console() {
     let Some(qemu) = qemu() else { return };
     let directory = tempfile::tempdir().unwrap();

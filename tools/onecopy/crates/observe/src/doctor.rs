@@ -12,6 +12,7 @@ mod leftovers;
 mod probe;
 
 pub use self::facts::Directory;
+pub use self::facts::Distrust;
 pub use self::facts::Facts;
 pub use self::facts::Kvm;
 pub use self::facts::QemuUser;

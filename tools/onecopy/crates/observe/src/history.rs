@@ -2,19 +2,23 @@
 
 //! What was recorded: files of one JSON object in a line.
 //!
-//! Two kinds of lines are known, and may stand in the same file:
+//! These lines are known, and may stand in the same file:
 //!
 //! ```text
 //! {"time_unix_ms":..,"host":..,..}                        a sample
 //! {"time":1800000000.5,"guest":"web","bytes":268435456}   the memory that a guest was told to give up
+//! {"event":"shrink","unix_ms":..,"guest":"web","to_bytes":268435456,"delivery":{"state":"sent"},..}    the same
 //! ```
 //!
-//! The time of the latter is in seconds since 1970, or like `2027-01-15T08:00:00Z`.
+//! The time of the second is in seconds since 1970, or like `2027-01-15T08:00:00Z`. The third is what
+//! `onecopy vmrm --json` prints; its other events are skipped, and so is what a guest was not told because
+//! that has failed.
 
 use std::fs::File;
 use std::io;
 use std::io::BufRead;
 use std::io::BufReader;
+use std::io::Seek;
 use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
@@ -83,6 +87,29 @@ struct ShrinkLine {
     bytes: u64,
 }
 
+/// What of an event of `onecopy vmrm` matters here.
+#[derive(Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+enum EventLine {
+    Shrink {
+        unix_ms: u64,
+        guest: String,
+        to_bytes: u64,
+        delivery: Delivery,
+    },
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+enum Delivery {
+    Failed,
+    /// Also of a simulation, which shows what guests would have been told.
+    #[serde(other)]
+    Done,
+}
+
 impl History {
     /// Adds what is in a file, and brings all in order.
     ///
@@ -129,6 +156,8 @@ impl History {
         let value: serde_json::Value = serde_json::from_slice(line)?;
         if value.get("time_unix_ms").is_some() {
             self.samples.push(serde_json::from_value(value)?);
+        } else if value.get("event").is_some() {
+            self.shrinks.extend(told(serde_json::from_value(value)?));
         } else {
             let line: ShrinkLine = serde_json::from_value(value)?;
             self.shrinks.push(Shrink {
@@ -138,6 +167,23 @@ impl History {
             });
         }
         Ok(())
+    }
+}
+
+/// Returns what a guest was told, if that is what the event is about.
+fn told(event: EventLine) -> Option<Shrink> {
+    match event {
+        EventLine::Shrink {
+            unix_ms,
+            guest,
+            to_bytes,
+            delivery: Delivery::Done,
+        } => Some(Shrink {
+            time_unix_ms: unix_ms,
+            guest,
+            bytes: to_bytes,
+        }),
+        EventLine::Shrink { .. } | EventLine::Other => None,
     }
 }
 
@@ -193,14 +239,30 @@ impl Recorder {
         let mut write = || {
             let mut line = serde_json::to_vec(sample)?;
             line.push(b'\n');
-            // In one call, so that several processes can write to one file.
-            self.file.write_all(&line)
+            self.append(&line)
         };
         write().map_err(|source| HistoryError::Io {
             doing: "write to",
             path: self.path.clone(),
             source,
         })
+    }
+}
+
+impl Recorder {
+    /// Adds a line in one call, so that several processes can write to one file. On a full disk only a
+    /// part may be written, which the next line would go on from: it is taken back.
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        let count = self.file.write(line)?;
+        let start = self.file.stream_position()?.saturating_sub(count as u64);
+        let rest = line.get(count..).unwrap_or_default();
+        let written = self.file.write_all(rest);
+        // Unless somebody else has written behind it.
+        let end = self.file.stream_position()?;
+        if written.is_err() && self.file.metadata()?.len() == end {
+            self.file.set_len(start)?;
+        }
+        written
     }
 }
 
@@ -230,6 +292,16 @@ mod tests {
             "{{\"time\":\"{text}\",\"guest\":\"a\",\"bytes\":0}}\n"
         )
         .unwrap();
+        for line in [
+            "{\"event\":\"shrink\",\"unix_ms\":8000,\"guest\":\"c\",\"to_bytes\":7,\
+             \"delivery\":{\"state\":\"sent\"},\"host\":{}}",
+            "{\"event\":\"shrink\",\"unix_ms\":9000,\"guest\":\"c\",\"to_bytes\":8,\
+             \"delivery\":{\"state\":\"failed\",\"error\":\"gone\"}}",
+            "{\"event\":\"silent\",\"guest\":\"c\",\"error\":\"gone\"}",
+            "{\"event\":\"reloaded\"}",
+        ] {
+            writeln!(recorder.file, "{line}").unwrap();
+        }
         write!(recorder.file, "{{\"time\":").unwrap();
         let mut history = History::default();
         history.read(&path).unwrap();
@@ -239,14 +311,20 @@ mod tests {
             .iter()
             .map(|shrink| (shrink.time_unix_ms, shrink.guest.as_str(), shrink.bytes))
             .collect();
-        assert_eq!(shrinks, [(5000, "a", 0), (7250, "b", 9)]);
+        assert_eq!(shrinks, [(5000, "a", 0), (7250, "b", 9), (8000, "c", 7)]);
     }
 
     #[test]
     fn a_line_that_is_something_else_is_named() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("h.jsonl");
-        for line in ["x", "{\"time\":1,\"guest\":\"a\"}", "{\"time_unix_ms\":1}"] {
+        for line in [
+            "x",
+            "{\"time\":1,\"guest\":\"a\"}",
+            "{\"time_unix_ms\":1}",
+            "{\"event\":\"shrink\",\"unix_ms\":1}",
+            "{\"event\":1}",
+        ] {
             std::fs::write(&path, format!("\n{line}\n")).unwrap();
             let error = History::default().read(&path).unwrap_err().to_string();
             let expected = format!(

@@ -12,6 +12,9 @@ use std::process::Command;
 
 use serde::Deserialize;
 
+use crate::tool::output_within;
+use crate::tool::DEADLINE;
+
 /// The cached part of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct Residency {
@@ -49,10 +52,11 @@ impl Residency {
         if paths.is_empty() {
             return Ok(Vec::new());
         }
-        let output = Command::new("fincore")
+        let mut command = Command::new("fincore");
+        command
             .args(["--bytes", "--json", "--output", "RES,SIZE", "--"])
-            .args(paths)
-            .output()
+            .args(paths);
+        let output = output_within(command, DEADLINE)
             .map_err(|error| io::Error::new(error.kind(), format!("fincore: {error}")))?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();

@@ -48,9 +48,9 @@ impl Transcript {
         String::from_utf8_lossy(&self.bytes).replace('\r', "")
     }
 
-    /// Returns the last `count` lines.
+    /// Returns the last `count` lines, for people: a guest must not move the cursor of the host's terminal.
     pub(super) fn tail(&self, count: usize) -> String {
-        let text = self.text();
+        let text = printable(&self.text());
         let lines: Vec<&str> = text.lines().collect();
         lines
             .get(lines.len().saturating_sub(count)..)
@@ -84,10 +84,16 @@ impl Transcript {
             .rposition(|&byte| byte == b'\n')
             .map_or(0, |at| at + 1);
         let line = self.bytes.get(begin..end).unwrap_or_default();
-        String::from_utf8_lossy(line)
-            .trim_end_matches('\r')
-            .to_owned()
+        printable(String::from_utf8_lossy(line).trim_end_matches('\r'))
     }
+}
+
+/// Replaces control characters, so that a terminal shows the text and obeys nothing in it.
+pub(crate) fn printable(text: &str) -> String {
+    text.replace(
+        |character: char| character.is_control() && !matches!(character, '\n' | '\t'),
+        "\u{fffd}",
+    )
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
@@ -168,5 +174,16 @@ mod tests {
     fn tail_is_the_last_lines() {
         assert_eq!(transcript("a\r\nb\r\nc\r\n").tail(2), "b\nc");
         assert_eq!(transcript("a").tail(9), "a");
+    }
+
+    #[test]
+    fn words_for_people_hold_nothing_that_a_terminal_obeys() {
+        let mut console = transcript("a\r\n\x1b[2J\x1b]0;title\x07b\tc\u{9b}1m\x7f\n");
+        let expected = "\u{fffd}[2J\u{fffd}]0;title\u{fffd}b\tc\u{fffd}1m\u{fffd}";
+        assert_eq!(console.tail(2), format!("a\n{expected}"));
+        assert_eq!(
+            console.take_line(&["title"]),
+            Some((0, expected.to_owned()))
+        );
     }
 }

@@ -80,6 +80,15 @@ pub enum QemuUser {
     Outside(String),
 }
 
+/// Why a directory cannot be relied upon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Distrust {
+    /// What is in it could be somebody else's.
+    Others(String),
+    /// We may not enter it.
+    Closed(String),
+}
+
 /// A directory that we write to, or the nearest one above it that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directory {
@@ -90,7 +99,7 @@ pub struct Directory {
     /// Whether it, or what is above it, can be written to.
     pub is_writable: bool,
     /// Why what is in it could be somebody else's.
-    pub guard: Result<(), String>,
+    pub guard: Result<(), Distrust>,
     /// Its file system.
     pub filesystem: Option<Filesystem>,
     /// Room for us.

@@ -30,6 +30,7 @@ use rustix::process::getrlimit;
 use rustix::process::Resource;
 
 use super::Directory;
+use super::Distrust;
 use super::Facts;
 use super::Filesystem;
 use super::Kvm;
@@ -186,7 +187,7 @@ impl Directory {
             path: path.to_owned(),
             exists,
             is_writable,
-            guard: guard.map_err(|error| chain(&error)),
+            guard: guard.map_err(|error| distrust(&error)),
             filesystem: stat
                 .map(|stat| Filesystem::of_magic(u64::from_ne_bytes(stat.f_type.to_ne_bytes()))),
             free_bytes: stat.and_then(|stat| {
@@ -196,6 +197,17 @@ impl Directory {
             has_nameless_files: features.map(|features| features.0),
             has_holes: features.and_then(|features| features.1),
         }
+    }
+}
+
+fn distrust(error: &onecopy_directory::Error) -> Distrust {
+    use onecopy_directory::Error;
+
+    match error {
+        Error::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            Distrust::Closed(chain(error))
+        }
+        _ => Distrust::Others(chain(error)),
     }
 }
 

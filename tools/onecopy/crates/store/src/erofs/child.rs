@@ -4,6 +4,8 @@
 
 use std::fs::File;
 use std::io;
+use std::io::Read;
+use std::io::Seek;
 use std::os::unix::fs::FileExt;
 use std::process::Command;
 use std::process::ExitStatus;
@@ -15,6 +17,8 @@ use rustix::event::poll;
 use rustix::event::PollFd;
 use rustix::event::PollFlags;
 use rustix::event::Timespec;
+use rustix::fs::memfd_create;
+use rustix::fs::MemfdFlags;
 use rustix::process::pidfd_open;
 use rustix::process::Pid;
 use rustix::process::PidfdFlags;
@@ -28,11 +32,29 @@ pub(super) fn run_bound(
     stderr: &File,
     timeout: Duration,
 ) -> io::Result<Option<ExitStatus>> {
+    command.stdout(Stdio::null()).stderr(stderr.try_clone()?);
+    run(command, timeout)
+}
+
+/// Runs a command that ends with us, and returns what it has said on standard output.
+pub(super) fn output_within(mut command: Command, timeout: Duration) -> io::Result<String> {
+    // A file, not a pipe: that would be open for as long as anybody has it.
+    let mut stdout = File::from(memfd_create("output", MemfdFlags::CLOEXEC)?);
+    command.stdout(stdout.try_clone()?).stderr(Stdio::null());
+    if run(command, timeout)?.is_none() {
+        let reason = format!("it has not ended within {} s", timeout.as_secs());
+        return Err(io::Error::new(io::ErrorKind::TimedOut, reason));
+    }
+    stdout.rewind()?;
+    let mut said = Vec::new();
+    stdout.read_to_end(&mut said)?;
+    Ok(String::from_utf8_lossy(&said).into_owned())
+}
+
+fn run(mut command: Command, timeout: Duration) -> io::Result<Option<ExitStatus>> {
     let mut child = command
         .lifecycle_bind_to_parent_thread()
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(stderr.try_clone()?)
         .spawn()?;
     let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
     let timeout = Timespec {
@@ -66,7 +88,7 @@ pub(super) fn tail(stderr: &File) -> io::Result<String> {
 mod tests {
     use super::*;
 
-    fn run(script: &str, timeout: Duration) -> (Option<i32>, String) {
+    fn shell(script: &str, timeout: Duration) -> (Option<i32>, String) {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
         let stderr = tempfile::tempfile().unwrap();
@@ -79,14 +101,26 @@ mod tests {
 
     #[test]
     fn status_and_the_end_of_standard_error_come_back() {
-        let (code, said) = run("seq 1 1000 >&2; exit 3", Duration::from_secs(10));
+        let (code, said) = shell("seq 1 1000 >&2; exit 3", Duration::from_secs(10));
         assert_eq!(code, Some(3));
         assert!(said.ends_with("999\n1000") && said.len() <= 1024, "{said}");
     }
 
     #[test]
     fn a_program_that_does_not_end_is_killed() {
-        let (code, said) = run("echo busy >&2; exec sleep 60", Duration::from_secs(1));
+        let (code, said) = shell("echo busy >&2; exec sleep 60", Duration::from_secs(1));
         assert_eq!((code, said.as_str()), (None, "busy"));
+        let mut command = Command::new("sleep");
+        command.arg("60");
+        let error = output_within(command, Duration::from_secs(1)).unwrap_err();
+        assert_eq!(error.to_string(), "it has not ended within 1 s");
+    }
+
+    #[test]
+    fn what_a_program_says_comes_back() {
+        let mut command = Command::new("echo");
+        command.arg("1.8");
+        let said = output_within(command, Duration::from_secs(10)).unwrap();
+        assert_eq!(said, "1.8\n");
     }
 }

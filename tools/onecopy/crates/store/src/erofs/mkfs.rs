@@ -14,6 +14,7 @@ use onecopy_format::segment_space::Name;
 use sha2::Digest;
 use sha2::Sha256;
 
+use super::child::output_within;
 use super::child::run_bound;
 use super::child::tail;
 use crate::builder::Ownership;
@@ -23,6 +24,9 @@ const MINIMUM: (u32, u32) = (1, 8);
 
 /// How long an image may take.
 const TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// How long it may take to say its version.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why there is no image.
 #[derive(Debug, thiserror::Error)]
@@ -120,14 +124,13 @@ impl Mkfs {
     ///
     /// When it cannot be run or is too old.
     pub fn at(path: &Path) -> Result<Self, MkfsError> {
-        let output = Command::new(path)
-            .arg("--version")
-            .output()
-            .map_err(|source| MkfsError::CannotRun {
+        let mut command = Command::new(path);
+        command.arg("--version");
+        let said =
+            output_within(command, VERSION_TIMEOUT).map_err(|source| MkfsError::CannotRun {
                 path: path.to_owned(),
                 source,
             })?;
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
         match parse_version(&said) {
             None => Err(MkfsError::NoVersion {
                 path: path.to_owned(),

@@ -6,13 +6,15 @@
 //! rules narrow down what is done in which name, for instance by programs and by users to whom only
 //! one command is open.
 
-use std::fs;
+use std::ffi::OsStr;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use onecopy_directory::Directory;
+use onecopy_store::Kind;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -20,9 +22,6 @@ use super::message::Message;
 use super::message::Sender;
 use crate::guests::GuestName;
 use crate::guests::Pattern;
-
-/// The longest file, in bytes.
-const MAX_BYTES: u64 = 1 << 20;
 
 /// Stands for all senders.
 const ANYBODY: &str = "*";
@@ -55,14 +54,9 @@ pub struct Denied {
 /// Rules that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RulesError {
-    /// They cannot be read.
-    #[error("Cannot read the rules for messages {}", .path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    /// They cannot be read. A link is not followed: one that leads nowhere would allow everything.
+    #[error(transparent)]
+    Read(#[from] onecopy_directory::Error),
     /// The file is not TOML, or something in it is not what is expected.
     #[error("{}:{line}:{column}: {message}", .path.display())]
     Form {
@@ -95,26 +89,32 @@ struct WrittenRule {
 /// Something wrong at a place of the text, in bytes.
 type Complaint = (Range<usize>, String);
 
+impl RulesError {
+    /// Returns what kind of failure it is; nothing if what the file says is not understood.
+    pub fn kind(&self) -> Option<Kind> {
+        use onecopy_directory::Error;
+
+        match self {
+            Self::Form { .. } => None,
+            // Something else than a file, or no text.
+            Self::Read(Error::Io { source, .. }) if source.kind() == io::ErrorKind::InvalidData => {
+                Some(Kind::Damaged)
+            }
+            Self::Read(error) => Some(error.into()),
+        }
+    }
+}
+
 impl Rules {
     /// Reads the rules, if there is such a file.
     ///
     /// # Errors
     ///
-    /// When it cannot be read, or says something wrong; then the place is in the error.
+    /// When it is a link or no file, cannot be read, or says something wrong; then the place is in the error.
     pub fn read(path: &Path) -> Result<Self, RulesError> {
-        let unreadable = |source| RulesError::Read {
-            path: path.to_owned(),
-            source,
+        let Some(text) = text_of(path)? else {
+            return Ok(Self(None));
         };
-        let size_bytes = match fs::metadata(path) {
-            Ok(metadata) => metadata.len(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self(None)),
-            Err(error) => return Err(unreadable(error)),
-        };
-        if size_bytes > MAX_BYTES {
-            return Err(unreadable(io::ErrorKind::FileTooLarge.into()));
-        }
-        let text = fs::read_to_string(path).map_err(unreadable)?;
         parse(&text).map_err(|(span, message)| {
             let before = text.get(..span.start).unwrap_or(&text);
             let line = before.rsplit('\n').next().unwrap_or_default();
@@ -171,6 +171,22 @@ impl Rule {
     }
 }
 
+/// Returns what is in a file; nothing if there is none.
+fn text_of(path: &Path) -> Result<Option<String>, onecopy_directory::Error> {
+    let name = path.file_name().and_then(OsStr::to_str);
+    let name = name.ok_or_else(|| onecopy_directory::Error::Io {
+        doing: "read",
+        path: path.to_owned(),
+        source: io::ErrorKind::InvalidInput.into(),
+    })?;
+    // A name alone is one in the working directory.
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+    match Directory::open(above.unwrap_or(Path::new(".")))? {
+        Some(directory) => directory.read(name),
+        None => Ok(None),
+    }
+}
+
 fn parse(text: &str) -> Result<Rules, Complaint> {
     let written: Written = toml::from_str(text).map_err(|error| {
         let span = error.span().unwrap_or(0..0);
@@ -214,6 +230,8 @@ fn word(value: &Spanned<String>) -> Result<String, Complaint> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn allowed(rules: &Rules, sender: &str, guest: &str, text: &str) -> bool {
@@ -286,6 +304,6 @@ mod tests {
             assert!(place.starts_with(expected), "{text:?}: {found}");
         }
         fs::write(&path, b"\xff").unwrap();
-        assert!(matches!(Rules::read(&path), Err(RulesError::Read { .. })));
+        assert!(matches!(Rules::read(&path), Err(RulesError::Read(_))));
     }
 }
