@@ -40,6 +40,7 @@ pub(crate) use self::boot::Ended;
 pub(crate) use self::doctor::Examined;
 pub(crate) use self::doctor::Remains;
 pub(crate) use self::guests::GuestList;
+pub(crate) use self::guests::InvalidGuest;
 pub(crate) use self::guests::Left;
 pub(crate) use self::guests::ListedGuest;
 pub(crate) use self::guests::LoggedOff;
@@ -169,6 +170,7 @@ impl Outcome {
             Self::Partitions(list) => (list.is_sound(), Status::Damaged),
             Self::Segments(segments) => (segments.is_sound(), Status::Damaged),
             Self::Systems(list) => (list.is_sound(), Status::Damaged),
+            Self::Guests(list) => (list.is_sound(), Status::Damaged),
             Self::Managed(managed) => (managed.is_complete, Status::Failed),
             Self::Told(told) => (told.is_success(), Status::Failed),
             Self::Booted(end) => (end.is_success(), Status::Failed),

@@ -31,12 +31,11 @@ pub(super) fn run(args: &SavesegArgs, places: &Places) -> anyhow::Result<Saved> 
         return from_guest(args.name, guest, places);
     }
     let defined = SpaceDefinition::take(store, args.name)?;
-    let mut builder = SpaceBuilder::new(args.name);
+    let mut builder = SpaceBuilder::new(args.name).group(args.group.clone());
     if args.all_root {
         builder = builder.ownership(Ownership::Root);
     }
     let wishes = wishes(args, defined.as_ref().map(|(definition, _)| definition))?;
-    store.assign_group(args.name, args.group.as_ref())?;
     save(builder, wishes.clone().sources(), wishes, defined, store)
 }
 
@@ -64,7 +63,8 @@ fn from_guest(name: Name, guest: &GuestName, places: &Places) -> anyhow::Result<
         },
     });
     let sources = sources.collect();
-    let builder = SpaceBuilder::new(space.name());
+    // Meanwhile the segment space may have gone, and one of another group come.
+    let builder = SpaceBuilder::new(space.name()).group(Some(running.record().group.clone()));
     save(builder, sources, wishes, defined, &places.store)
 }
 

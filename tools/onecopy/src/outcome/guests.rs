@@ -10,6 +10,7 @@ use onecopy_observe::GuestSample;
 use onecopy_observe::RangeSample;
 use onecopy_store::Group;
 use onecopy_system::guests::Record;
+use onecopy_system::guests::Unknown;
 use onecopy_system::MacAddress;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -44,6 +45,17 @@ pub(crate) enum Left {
 pub(crate) struct GuestList {
     /// The guests, by name.
     pub(crate) guests: Vec<ListedGuest>,
+    /// Those whose record is damaged or of a later version, by name: they may run.
+    pub(crate) invalid: Vec<InvalidGuest>,
+}
+
+/// A guest of which is not known whether it runs.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct InvalidGuest {
+    /// Name of the guest.
+    name: String,
+    /// What is wrong with its record.
+    error: String,
 }
 
 /// A guest.
@@ -124,13 +136,30 @@ impl Left {
     }
 }
 
+impl InvalidGuest {
+    pub(crate) fn new(unknown: Unknown) -> Self {
+        Self {
+            name: unknown.guest.to_string(),
+            error: format!("{:#}", anyhow::Error::from(unknown.error)),
+        }
+    }
+}
+
 impl GuestList {
+    /// Whether all guests are known.
+    pub(super) fn is_sound(&self) -> bool {
+        self.invalid.is_empty()
+    }
+
     pub(super) fn render(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
         write_table(out, &self.rows())?;
         for guest in &self.guests {
             if let Some(error) = &guest.error {
                 writeln!(err, "onecopy: {}: {error}", guest.name)?;
             }
+        }
+        for guest in &self.invalid {
+            writeln!(err, "onecopy: {}: {}", guest.name, guest.error)?;
         }
         Ok(())
     }

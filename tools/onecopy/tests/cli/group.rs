@@ -55,6 +55,23 @@ fn a_segment_space_keeps_its_group_and_shows_it() {
 }
 
 #[test]
+fn a_save_that_fails_and_a_purge_leave_no_group() {
+    let dir = Dir::new();
+    dir.file("data", [1; 4096]);
+    let file = dir.path("store/segments/OPT/group");
+    let save = |image: &'static str| ["saveseg", "OPT", "--from-image", image, "--group", "a"];
+    assert_eq!(dir.run(&save("nosuch")).code, Some(1));
+    assert!(!file.exists());
+    dir.ok(&save("data"));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "a\n");
+    dir.ok(&["purge", "seg", "OPT"]);
+    assert!(!file.exists());
+    // It is a new name, for everybody.
+    dir.ok(&["saveseg", "OPT", "--from-image", "data"]);
+    assert!(!dir.ok(&["query", "seg"]).contains("GROUP"));
+}
+
+#[test]
 fn boot_attaches_segments_of_its_group_only() {
     let dir = Dir::new();
     dir.file("data", [1; 4096]);

@@ -17,6 +17,7 @@ mod colours;
 mod compatibility;
 mod confined;
 mod contract;
+mod damaged;
 mod defseg;
 mod defsys;
 mod denied;

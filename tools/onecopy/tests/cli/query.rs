@@ -5,6 +5,7 @@
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 
 use crate::util::eqnice;
@@ -17,6 +18,9 @@ fn save(dir: &Dir, name: &str, content: &str) {
     dir.file("a.img", content);
     dir.ok(&["saveseg", name, "--from-image", "a.img"]);
 }
+
+/// Who owns nothing.
+const NOBODY: u32 = 65534;
 
 /// Changes one byte of a file that nobody should change.
 fn corrupt(path: &Path, offset: u64) {
@@ -179,4 +183,50 @@ fn a_damaged_directory_does_not_hide_the_other_segment_spaces() {
     let start = "onecopy: DIR/store/segments/PY/1.seg is not a valid segment space: ";
     assert!(ran.stderr.starts_with(start), "{}", ran.stderr);
     assert_eq!(ran.stderr.lines().count(), 1);
+}
+
+#[test]
+fn who_may_not_look_at_guests_sees_what_is_in_the_store() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let dir = Dir::new();
+    save(&dir, "USR", "hello");
+    let ranges = ["0-FFF", "EW", "1000-17FF", "SR", "1800-5FFF", "EN"];
+    dir.ok(&[&["defsys", "LX"], &ranges[..]].concat());
+    let open = |name: &str, mode: u32| {
+        let permissions = fs::Permissions::from_mode(mode);
+        fs::set_permissions(dir.path(name), permissions).unwrap();
+    };
+    open("", 0o755);
+    fs::create_dir_all(dir.path("run/guests")).unwrap();
+    let run = |args: &[&str]| {
+        let mut command = dir.command(args);
+        dir.finish(command.uid(NOBODY).gid(NOBODY))
+    };
+    // Directories that are ours are closed, be it one or the other.
+    for closed in ["run/guests", "run"] {
+        open(closed, 0o700);
+        for (verb, shown) in [("seg", "\nUSR "), ("nss", "\nLX ")] {
+            let ran = run(&["query", verb]);
+            assert_eq!(ran.code, Some(0), "{ran:?}");
+            assert!(ran.stdout.contains(shown), "{ran:?}");
+            eqnice!(
+                ran.stderr,
+                format!(
+                    "onecopy: shown without guests: Cannot open DIR/{closed}: Permission denied (os error 13)\n"
+                )
+            );
+            let ran = run(&["query", verb, "--json"]);
+            assert_eq!(ran.code, Some(0), "{ran:?}");
+            serde_json::from_str::<serde_json::Value>(&ran.stdout).unwrap();
+        }
+        assert_eq!(run(&["query", "guests"]).code, Some(7));
+    }
+    open("run", 0o755);
+    open("run/guests", 0o755);
+    assert_eq!(run(&["query", "seg"]).stderr, "");
+    // That somebody else could make us believe anything is another matter.
+    open("run/guests", 0o777);
+    assert_eq!(run(&["query", "seg"]).code, Some(7));
 }

@@ -258,7 +258,7 @@ impl Partitions {
         let files = Files::change(&self.root)?;
         let mut table = files.table()?;
         let entry = table.remove(name)?;
-        if let Some(record) = guests.serving(name.as_guest(), &self.root)? {
+        if let Some(record) = guests.occupant(name.as_guest(), &self.root)? {
             return Err(Error::InUse {
                 partition: name.clone(),
                 guest: record.guest,

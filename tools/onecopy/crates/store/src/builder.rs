@@ -29,6 +29,7 @@ use crate::erofs;
 use crate::erofs::ImageOptions;
 use crate::erofs::Mkfs;
 use crate::error::Error;
+use crate::group::Group;
 use crate::progress::Meter;
 use crate::progress::Progress;
 use crate::progress::Stage;
@@ -41,6 +42,7 @@ use crate::Result;
 #[derive(Debug)]
 pub struct SpaceBuilder {
     name: Name,
+    group: Option<Group>,
     members: Vec<MemberSource>,
     ownership: Ownership,
     mkfs: Option<Mkfs>,
@@ -54,6 +56,7 @@ impl SpaceBuilder {
     pub fn new(name: Name) -> Self {
         Self {
             name,
+            group: None,
             members: Vec::new(),
             ownership: Ownership::Keep,
             mkfs: None,
@@ -61,6 +64,14 @@ impl SpaceBuilder {
             skeleton: None,
             sizes: BTreeMap::new(),
         }
+    }
+
+    /// Says which trust group the segment space must have, instead of the one that it has when the save
+    /// begins.
+    #[must_use]
+    pub fn group(mut self, group: Option<Group>) -> Self {
+        self.group = group;
+        self
     }
 
     /// Adds a member behind the others.
@@ -110,12 +121,15 @@ impl SpaceBuilder {
     /// # Errors
     ///
     /// When the content cannot be read, no image be made of it, the members break a rule of the
-    /// format, or the store is full. The store is then as it was.
+    /// format, there is or comes a generation of another trust group, or the store is full. The store is
+    /// then as it was.
     pub fn save(mut self, store: &Store, report: &mut dyn FnMut(Progress)) -> Result<Space> {
         if self.members.is_empty() {
             return Err(Error::NoMembers);
         }
         self.check_members()?;
+        // What takes time is not begun in vain, and who wants no group does not join one that comes meanwhile.
+        self.group = Some(store.group_for(self.name, self.group.as_ref())?);
         let directory = store.create_space_directory(self.name)?;
         // Makes room: generations that nobody uses any more.
         store.shelf(self.name).remove_unused()?;
@@ -276,7 +290,9 @@ impl SpaceBuilder {
             .write_all_at(&block, 0)
             .map_err(Error::io("write a file in", directory))?;
         let attributes = self.attributes.as_deref();
-        let path = publisher.publish(draft, generation, members, attributes)?;
+        let path = shelf.publish_in_group(self.group.as_ref(), || {
+            publisher.publish(draft, generation, members, attributes)
+        })?;
         if let Some(skeleton) = &self.skeleton {
             shelf.use_up(|text| text == skeleton)?;
         }

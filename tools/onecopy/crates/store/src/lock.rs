@@ -37,15 +37,25 @@ impl Lock {
     ///
     /// When somebody has it for more than a minute, or the directory cannot be written to.
     pub fn exclusive(directory: &Path) -> Result<Self> {
-        Self::wait(directory, FlockOperation::NonBlockingLockExclusive)
+        Self::exclusive_within(directory, TIMEOUT)
+    }
+
+    /// As [`Self::exclusive`], for who cannot wait so long.
+    ///
+    /// # Errors
+    ///
+    /// When somebody has it for longer than `timeout`, or the directory cannot be written to.
+    pub fn exclusive_within(directory: &Path, timeout: Duration) -> Result<Self> {
+        let operation = FlockOperation::NonBlockingLockExclusive;
+        Self::wait(directory, operation, timeout)
     }
 
     /// Waits until nobody has the exclusive lock, and keeps it from everybody.
     pub(crate) fn shared(directory: &Path) -> Result<Self> {
-        Self::wait(directory, FlockOperation::NonBlockingLockShared)
+        Self::wait(directory, FlockOperation::NonBlockingLockShared, TIMEOUT)
     }
 
-    fn wait(directory: &Path, operation: FlockOperation) -> Result<Self> {
+    fn wait(directory: &Path, operation: FlockOperation, timeout: Duration) -> Result<Self> {
         let path = directory.join(".lock");
         // A link could lead to a file that has nothing to do with us.
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -56,11 +66,11 @@ impl Lock {
         loop {
             match flock(&file, operation) {
                 Ok(()) => return Ok(Self { _file: file }),
-                Err(Errno::WOULDBLOCK) if start.elapsed() < TIMEOUT => thread::sleep(RETRY),
+                Err(Errno::WOULDBLOCK) if start.elapsed() < timeout => thread::sleep(RETRY),
                 Err(Errno::WOULDBLOCK) => {
                     return Err(Error::Locked {
                         path,
-                        waited: TIMEOUT,
+                        waited: timeout,
                     })
                 }
                 Err(error) => return Err(Error::io("lock", &path)(error.into())),

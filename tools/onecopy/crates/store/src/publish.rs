@@ -20,7 +20,9 @@ use crate::draft;
 use crate::draft::Draft;
 use crate::draft::Scratch;
 use crate::error::Error;
+use crate::group;
 use crate::lock::Lock;
+use crate::shelf;
 use crate::shelf::replace;
 use crate::space::changes_in_place;
 use crate::Result;
@@ -80,9 +82,15 @@ impl Form {
     ///
     /// When the directory cannot be read.
     pub fn generations(self, directory: &Path) -> Result<Vec<u64>> {
+        self.numbers(directory)
+            .map_err(Error::io("read", directory))
+    }
+
+    /// As [`Self::generations`], with the error of the system.
+    pub(crate) fn numbers(self, directory: &Path) -> io::Result<Vec<u64>> {
         let mut generations = Vec::new();
-        for entry in fs::read_dir(directory).map_err(Error::io("read", directory))? {
-            let name = entry.map_err(Error::io("read", directory))?.file_name();
+        for entry in fs::read_dir(directory)? {
+            let name = entry?.file_name();
             generations.extend(self.generation_of(Path::new(&name)));
         }
         generations.sort_unstable();
@@ -250,7 +258,7 @@ pub(crate) fn beside(generation: u64) -> String {
     format!("{generation}.toml")
 }
 
-/// Returns what was to be kept beside generations that are not there.
+/// Returns what was to be kept beside generations that are not there, and the group of nothing.
 fn orphans(directory: &Path, form: Form) -> io::Result<Vec<PathBuf>> {
     let mut orphans = Vec::new();
     if form == Form::System {
@@ -266,6 +274,10 @@ fn orphans(directory: &Path, form: Form) -> io::Result<Vec<PathBuf>> {
         if is_beside && !directory.join(form.file_name(generation)).exists() {
             orphans.push(path);
         }
+    }
+    let is_defined = directory.join(shelf::SKELETON).exists();
+    if group::is_orphan(directory, form, is_defined)? {
+        orphans.push(directory.join(group::FILE));
     }
     Ok(orphans)
 }

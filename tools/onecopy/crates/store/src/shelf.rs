@@ -24,6 +24,7 @@ pub use self::hold::hold;
 pub use self::hold::holders;
 pub use self::removal::Purged;
 pub(crate) use self::skeleton::replace;
+pub(crate) use self::skeleton::FILE as SKELETON;
 use crate::error::Error;
 use crate::publish::Form;
 use crate::publish::Publisher;
@@ -143,6 +144,14 @@ impl Shelf {
         }
         names.sort_unstable();
         Ok(names)
+    }
+
+    pub(crate) fn name(&self) -> Name {
+        self.name
+    }
+
+    pub(crate) fn form(&self) -> Form {
+        self.form
     }
 
     /// Returns the directory.

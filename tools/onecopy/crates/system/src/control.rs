@@ -6,7 +6,6 @@ mod observation;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::fs;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
@@ -343,7 +342,7 @@ impl Running {
         let ended = keeper.kill(END_TIMEOUT);
         if ended.map_err(Error::io("kill the keeper of", &self.directory))? {
             // Nobody is left to do it. If that fails, the next guest of this name does.
-            let _ = fs::remove_dir_all(&self.directory);
+            let _ = guests::release(&self.directory, keeper);
             return Ok(false);
         }
         Err(Error::StillRunning {

@@ -19,6 +19,7 @@ use onecopy_store::Kind;
 
 use crate::definition::DefinitionError;
 use crate::guests::GuestName;
+use crate::guests::RecordError;
 use crate::kernel::KernelError;
 use crate::manifest::ManifestError;
 use crate::plug::PlugError;
@@ -289,6 +290,14 @@ pub enum Error {
     /// A guest of this name runs.
     #[error("There is a guest {0} already")]
     GuestExists(GuestName),
+    /// The record of a guest is damaged, or that of a later version.
+    #[error("{} is not understood, and its guest may run; use the version of onecopy that started it, or end its QEMU and remove the directory", .path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: RecordError,
+    },
     /// A partition has one guest at a time.
     #[error("Partition {partition} runs already, as guest {guest}; log it off first")]
     PartitionRuns {
@@ -349,6 +358,11 @@ impl Error {
             | Self::Mismatch { .. }
             | Self::GuestExists(_)
             | Self::PartitionRuns { .. } => Kind::State,
+            Self::Record {
+                source: RecordError::Read(error),
+                ..
+            } if Kind::from(error) != Kind::Failed => error.into(),
+            Self::Record { .. } => Kind::Damaged,
             Self::Definition { .. } | Self::Manifest { .. } | Self::Corrupt { .. } => Kind::Damaged,
             Self::Restricted { .. } | Self::Group { .. } => Kind::Denied,
             _ => Kind::Failed,

@@ -18,8 +18,11 @@
 //! ```
 //!
 //! The directory goes with the process that keeps the guest. If that was killed, the next guest of
-//! this name removes it.
+//! this name removes it. A directory goes only while `.lock` is held, and if its record names a keeper
+//! that has ended or that it is removed for: where the record is not understood, nobody knows whether
+//! the guest runs, and it stays.
 
+mod claim;
 mod name;
 mod pattern;
 mod record;
@@ -36,11 +39,15 @@ use onecopy_directory::Directory;
 use onecopy_format::segment_space::Name;
 use onecopy_store::Lock;
 
+pub(crate) use self::claim::release;
+pub(crate) use self::claim::Claim;
 pub use self::name::GuestName;
 pub use self::name::GuestNameError;
 pub use self::pattern::Pattern;
 pub use self::pattern::PatternError;
+use self::record::read_in;
 pub use self::record::Record;
+pub use self::record::RecordError;
 pub use self::stale::Stale;
 use crate::error::Error;
 use crate::process::Process;
@@ -66,11 +73,22 @@ pub struct Guests {
     directory: PathBuf,
 }
 
-/// The directory of a guest that we keep; it goes when this is dropped.
+/// What there is below a run directory.
+#[derive(Debug, Default)]
+pub struct Listed {
+    /// The guests that run, by name.
+    pub guests: Vec<Record>,
+    /// Those of which that is not known, by name.
+    pub unknown: Vec<Unknown>,
+}
+
+/// A guest whose record is damaged, or that of a later version: it may run.
 #[derive(Debug)]
-pub(crate) struct Claim {
-    name: GuestName,
-    path: PathBuf,
+pub struct Unknown {
+    /// Its name.
+    pub guest: GuestName,
+    /// Why it is not known.
+    pub error: Error,
 }
 
 impl Guests {
@@ -82,23 +100,44 @@ impl Guests {
         }
     }
 
-    /// Returns the guests that run, by name.
+    /// Returns the guests that run, by name, without those whose record is not understood.
     ///
     /// # Errors
     ///
     /// When the directory cannot be read. One that does not exist is empty.
     pub fn list(&self) -> Result<Vec<Record>> {
+        Ok(self.examine()?.guests)
+    }
+
+    /// Returns the guests that run, and those that may.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be read. One that does not exist is empty.
+    pub fn examine(&self) -> Result<Listed> {
+        let mut listed = Listed::default();
         let Some(directory) = self.look()? else {
-            return Ok(Vec::new());
+            return Ok(listed);
         };
-        let mut records = Vec::new();
         for name in directory.names()? {
-            // What is not a directory with a record is no guest, or one that is just coming.
-            let record = name.to_str().and_then(|name| read_in(&directory, name));
-            records.extend(record.filter(|record| record.keeper.is_alive()));
+            let guest = name
+                .to_str()
+                .and_then(|name| name.parse::<GuestName>().ok());
+            let Some(guest) = guest else { continue };
+            match read_in(&directory, guest.as_str()) {
+                Ok(Some(record)) if record.keeper.is_alive() => listed.guests.push(record),
+                // What is not a directory with a record is no guest, or one that is just coming.
+                Ok(_) => {}
+                Err(error) => listed.unknown.push(Unknown { guest, error }),
+            }
         }
-        records.sort_unstable_by(|one, other| one.guest.cmp(&other.guest));
-        Ok(records)
+        listed
+            .guests
+            .sort_unstable_by(|one, other| one.guest.cmp(&other.guest));
+        listed
+            .unknown
+            .sort_unstable_by(|one, other| one.guest.cmp(&other.guest));
+        Ok(listed)
     }
 
     /// Opens the directory of all guests, if there is one: who else could write there could make us kill
@@ -128,13 +167,16 @@ impl Guests {
     ///
     /// # Errors
     ///
-    /// When it does not; the error lists those that do.
+    /// When it does not (the error lists those that do), or its record is not understood.
     pub fn find(&self, guest: &GuestName) -> Result<Record> {
-        let records = self.list()?;
-        let found = records.iter().find(|record| record.guest == *guest);
+        let Listed { guests, unknown } = self.examine()?;
+        if let Some(unknown) = unknown.into_iter().find(|other| other.guest == *guest) {
+            return Err(unknown.error);
+        }
+        let found = guests.iter().find(|record| record.guest == *guest);
         found.cloned().ok_or_else(|| Error::NoGuest {
             guest: guest.clone(),
-            existing: records.into_iter().map(|record| record.guest).collect(),
+            existing: guests.into_iter().map(|record| record.guest).collect(),
         })
     }
 
@@ -149,13 +191,27 @@ impl Guests {
         Ok(self.list()?.into_iter().find(is_it))
     }
 
+    /// As [`Self::serving`], for who is going to change the partition: it must be known that no guest runs
+    /// in it.
+    ///
+    /// # Errors
+    ///
+    /// As there, and when a record is not understood: its guest may run in the partition.
+    pub fn occupant(&self, partition: &GuestName, store: &Path) -> Result<Option<Record>> {
+        if let Some(record) = self.serving(partition, store)? {
+            return Ok(Some(record));
+        }
+        let unknown = self.examine()?.unknown.into_iter().next();
+        unknown.map_or(Ok(None), |unknown| Err(unknown.error))
+    }
+
     /// Removes the directories of guests that our process keeps: for one that has to end at once.
     pub fn abandon(&self) {
-        let ours = Process::ours().ok();
+        let Ok(ours) = Process::ours() else { return };
         let records = self.list().unwrap_or_default().into_iter();
-        for record in records.filter(|record| Some(record.keeper) == ours) {
+        for record in records.filter(|record| record.keeper == ours) {
             // If that fails, the next guest of this name does it.
-            let _ = fs::remove_dir_all(self.directory(&record.guest));
+            let _ = release(&self.directory(&record.guest), ours);
         }
     }
 
@@ -177,9 +233,9 @@ impl Guests {
         self.create()?;
         let _lock = Lock::exclusive(&self.directory)?;
         let name = match guest {
-            Some(guest) if self.is_free(guest) => guest.clone(),
+            Some(guest) if self.is_free(guest)? => guest.clone(),
             Some(guest) => return Err(Error::GuestExists(guest.clone())),
-            None => self.free_name(system),
+            None => self.free_name(system)?,
         };
         let record = record(&name);
         self.check_partition(&record)?;
@@ -189,9 +245,12 @@ impl Guests {
             DirBuilder::new().mode(0o700).create(&path)
         };
         create().map_err(Error::io("create", &path))?;
-        let claim = Claim { name, path };
-        claim.write(&record)?;
-        Ok(claim)
+        if let Err(error) = record.write(&path) {
+            // The disk may be full: nothing of it stays. We have the lock.
+            let _ = fs::remove_dir_all(&path);
+            return Err(Error::io("write to", &path)(error));
+        }
+        Ok(Claim::new(name, path, record.keeper))
     }
 
     /// Makes sure that no other guest runs in the partition. The caller has the lock.
@@ -199,7 +258,7 @@ impl Guests {
         let Some(partition) = &record.partition else {
             return Ok(());
         };
-        match self.serving(partition, &record.store)? {
+        match self.occupant(partition, &record.store)? {
             Some(other) => Err(Error::PartitionRuns {
                 partition: partition.clone(),
                 guest: other.guest,
@@ -208,54 +267,27 @@ impl Guests {
         }
     }
 
-    fn is_free(&self, guest: &GuestName) -> bool {
-        let directory = Directory::open(&self.directory).ok().flatten();
-        let record = directory.and_then(|directory| read_in(&directory, guest.as_str()));
-        !record.is_some_and(|record| record.keeper.is_alive())
+    /// Returns whether no guest of this name runs. Where that is not known nothing may be removed.
+    fn is_free(&self, guest: &GuestName) -> Result<bool> {
+        let Some(directory) = Directory::open(&self.directory)? else {
+            return Ok(true);
+        };
+        let record = read_in(&directory, guest.as_str())?;
+        Ok(!record.is_some_and(|record| record.keeper.is_alive()))
     }
 
-    fn free_name(&self, system: Name) -> GuestName {
-        let mut names = (1..).map(|number| GuestName::numbered(system, number));
-        // There are more numbers than processes.
-        names
-            .find(|name| self.is_free(name))
-            .unwrap_or_else(|| GuestName::numbered(system, 0))
+    fn free_name(&self, system: Name) -> Result<GuestName> {
+        let mut number = 1;
+        loop {
+            let name = GuestName::numbered(system, number);
+            match self.is_free(&name) {
+                // There are more numbers than processes.
+                Ok(true) => return Ok(name),
+                Ok(false) | Err(Error::Record { .. }) => number += 1,
+                Err(error) => return Err(error),
+            }
+        }
     }
-}
-
-impl Claim {
-    pub(crate) fn name(&self) -> &GuestName {
-        &self.name
-    }
-
-    /// Returns the path of a file in the directory.
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.path.join(name)
-    }
-
-    /// Reads what is known about the guest; others may have added to it.
-    pub(crate) fn read(&self) -> Option<Record> {
-        Record::read_at(&self.path)
-    }
-
-    /// Replaces what is known about the guest.
-    pub(crate) fn write(&self, record: &Record) -> Result<()> {
-        record
-            .write(&self.path)
-            .map_err(Error::io("write to", &self.path))
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        // If that fails, the next guest of this name does it.
-        let _ = fs::remove_dir_all(&self.path);
-    }
-}
-
-/// Reads the record in the directory of a guest, neither of which may be a link.
-fn read_in(directory: &Directory, name: &str) -> Option<Record> {
-    Record::read(&directory.child(name).ok()??)
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {
@@ -269,6 +301,7 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
+    use super::record::FILE;
     use super::*;
 
     fn record(guest: &GuestName) -> Record {
@@ -330,6 +363,109 @@ mod tests {
         assert_eq!(guests.list().unwrap(), []);
         let second = claim(&guests, Some("web")).unwrap();
         assert!(!second.file("console.log").exists());
+    }
+
+    /// Damages the record of a guest that runs in ways that a crash or a later version may.
+    fn damage(claim: &Claim) -> Vec<String> {
+        let record = claim.file(FILE);
+        let text = fs::read_to_string(&record).unwrap();
+        vec![
+            String::new(),
+            text[..text.len() / 2].to_owned(),
+            "format = 2\n".to_owned(),
+            format!("later = 1\n{text}"),
+        ]
+    }
+
+    #[test]
+    fn a_guest_whose_record_is_not_understood_keeps_its_name_and_directory() {
+        let root = tempfile::tempdir().unwrap();
+        let guests = Guests::open(root.path());
+        let other = claim(&guests, None).unwrap();
+        let web = claim(&guests, Some("web")).unwrap();
+        let text = fs::read_to_string(web.file(FILE)).unwrap();
+        for damaged in damage(&web) {
+            fs::write(web.file(FILE), &damaged).unwrap();
+            let find = guests.find(web.name()).map(drop);
+            for error in [find, claim(&guests, Some("web")).map(drop)] {
+                let error = error.unwrap_err();
+                assert_eq!(error.kind(), onecopy_store::Kind::Damaged, "{error}");
+                let path = web.file(FILE).display().to_string();
+                assert!(error.to_string().starts_with(&path), "{error}");
+            }
+            assert_eq!(fs::read_to_string(web.file(FILE)).unwrap(), damaged);
+            let listed = guests.examine().unwrap();
+            let names = listed.guests.iter().map(|record| &record.guest);
+            assert!(names.eq([other.name()]));
+            let names = listed.unknown.iter().map(|unknown| &unknown.guest);
+            assert!(names.eq([web.name()]));
+            assert_eq!(guests.stale().unwrap(), []);
+        }
+        // It may run in any partition.
+        let partition = "shop".parse().unwrap();
+        let store = Path::new("/s");
+        assert_eq!(guests.serving(&partition, store).unwrap(), None);
+        guests.occupant(&partition, store).unwrap_err();
+        fs::write(web.file(FILE), "format = 2").unwrap();
+        let path = web.file("");
+        drop(web);
+        assert!(path.exists(), "nobody knows whose it is");
+        fs::write(path.join(FILE), text).unwrap();
+        assert_eq!(
+            guests.find(&"web".parse().unwrap()).unwrap().memory_bytes,
+            0
+        );
+        // A number whose record is not understood is not free, and the next one is.
+        fs::write(other.file(FILE), "").unwrap();
+        assert_eq!(claim(&guests, None).unwrap().name().as_str(), "lx2");
+    }
+
+    #[test]
+    fn where_a_record_is_not_understood_is_said() {
+        let root = tempfile::tempdir().unwrap();
+        let guests = Guests::open(root.path());
+        let web = claim(&guests, Some("web")).unwrap();
+        fs::write(web.file(FILE), "guest = \"web\"\nsystem = LX\n").unwrap();
+        let Err(Error::Record { source, .. }) = guests.find(web.name()) else {
+            panic!("it is not understood");
+        };
+        let said = source.to_string();
+        assert!(said.starts_with("line 2, column 10: "), "{said}");
+    }
+
+    #[test]
+    fn a_directory_goes_only_with_the_keeper_that_its_record_names() {
+        let root = tempfile::tempdir().unwrap();
+        let guests = Guests::open(root.path());
+        let web = claim(&guests, Some("web")).unwrap();
+        let path = web.file("");
+        let ours = Process::ours().unwrap();
+        let mut other = record(web.name());
+        other.keeper.start_ticks += 1;
+        web.write(&other).unwrap();
+        // It was given up and claimed again meanwhile: by none of these it is removed.
+        release(&path, ours).unwrap();
+        guests.abandon();
+        drop(web);
+        assert!(path.exists());
+        release(&path, other.keeper).unwrap();
+        assert!(!path.exists());
+        release(&path, other.keeper).unwrap();
+    }
+
+    #[test]
+    fn a_directory_goes_when_nobody_else_has_the_lock() {
+        let root = tempfile::tempdir().unwrap();
+        let guests = Guests::open(root.path());
+        let web = claim(&guests, Some("web")).unwrap();
+        let path = web.file("");
+        let lock = Lock::exclusive(&guests.directory).unwrap();
+        let dropped = std::thread::spawn(move || drop(web));
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        assert!(path.exists());
+        drop(lock);
+        dropped.join().unwrap();
+        assert!(!path.exists());
     }
 
     #[test]

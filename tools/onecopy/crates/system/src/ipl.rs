@@ -303,12 +303,7 @@ impl Guest {
         drop(claim);
         drop(generation);
         drop(spaces);
-        systems.remove_unused(record.system)?;
-        let store = Store::open(systems.root());
-        for attachment in &record.attachments {
-            store.shelf(attachment.space).leave(attachment.generation)?;
-        }
-        Ok(())
+        leave(&record, &systems)
     }
 
     /// Loads the state into the machine and lets it run.
@@ -346,6 +341,18 @@ impl Guest {
         self.record.ready = true;
         self.claim.write(&self.record)
     }
+}
+
+/// Removes generations that an ended guest had, of the system and of segment spaces, that new guests do not
+/// get and nobody uses any more. One that cannot be removed keeps no other.
+fn leave(record: &Record, systems: &Systems) -> Result<()> {
+    let mut result = systems.remove_unused(record.system).map(drop);
+    let store = Store::open(systems.root());
+    for attachment in &record.attachments {
+        let left = store.shelf(attachment.space).leave(attachment.generation);
+        result = result.and(left.map_err(Error::from));
+    }
+    result
 }
 
 /// Says which devices segment spaces become.
@@ -418,5 +425,61 @@ impl io::Write for Output {
 
     fn flush(&mut self) -> io::Result<()> {
         self.tee.as_mut().map_or(Ok(()), |tee| tee.flush())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use onecopy_format::segment_space::SegmentType;
+    use onecopy_store::MemberContent;
+    use onecopy_store::MemberSource;
+    use onecopy_store::SpaceBuilder;
+
+    use super::*;
+
+    /// Saves an image as a segment space.
+    fn save(store: &Store, name: &str) {
+        let image = store.root().join("image");
+        fs::write(&image, "content").unwrap();
+        let name: Name = name.parse().unwrap();
+        let member = MemberSource {
+            name,
+            kind: SegmentType::Sr,
+            content: MemberContent::Image(image),
+        };
+        let builder = SpaceBuilder::new(name).member(member);
+        builder.save(store, &mut |_| {}).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_removed_keeps_no_other() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path());
+        let spaces: Vec<Arc<Space>> = ["BAD", "OPT", "USR"]
+            .map(|name| {
+                save(&store, name);
+                let held = Arc::new(store.acquire(name.parse().unwrap()).unwrap());
+                save(&store, name);
+                held
+            })
+            .into();
+        let keeper = Process::ours().unwrap();
+        let guest = "web".parse().unwrap();
+        let system = "LX".parse().unwrap();
+        let mut record = Record::new(guest, system, 1, root.path(), keeper);
+        record.attachments = attachments(&spaces);
+        drop(spaces);
+        let systems = Systems::open(root.path());
+        // The locks of both cannot be opened.
+        fs::create_dir_all(root.path().join("systems/LX/.lock")).unwrap();
+        let lock = root.path().join("segments/BAD/.lock");
+        fs::remove_file(&lock).unwrap();
+        fs::create_dir(&lock).unwrap();
+        let error = leave(&record, &systems).unwrap_err().to_string();
+        assert!(error.ends_with("systems/LX/.lock"), "the first: {error}");
+        for name in ["OPT", "USR"] {
+            let generations = store.generations(name.parse().unwrap()).unwrap();
+            assert_eq!(generations, [2], "{name}");
+        }
     }
 }

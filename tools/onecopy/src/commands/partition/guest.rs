@@ -60,8 +60,10 @@ pub(in crate::commands) fn check_start(
         .into());
     }
     let guest = guest.unwrap_or(name.as_guest());
-    if places.guests.find(guest).is_ok() {
-        return Err(SystemError::GuestExists(guest.clone()).into());
+    match places.guests.find(guest) {
+        Ok(_) => return Err(SystemError::GuestExists(guest.clone()).into()),
+        Err(SystemError::NoGuest { .. }) => {}
+        Err(error) => return Err(error.into()),
     }
     places.partitions.admit(&partition)?;
     check(

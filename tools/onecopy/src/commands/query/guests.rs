@@ -8,6 +8,7 @@ use onecopy_observe::Collector;
 use onecopy_system::Guests;
 
 use crate::outcome::GuestList;
+use crate::outcome::InvalidGuest;
 use crate::outcome::ListedGuest;
 
 /// A guest that does not answer is shown all the same: it may be starting, or ending just now.
@@ -15,8 +16,9 @@ pub(in crate::commands) fn run(
     mut collector: Collector,
     guests: &Guests,
 ) -> anyhow::Result<GuestList> {
-    let mut records: BTreeMap<_, _> = guests
-        .list()?
+    let found = guests.examine()?;
+    let mut records: BTreeMap<_, _> = found
+        .guests
         .into_iter()
         .map(|record| (record.guest.to_string(), record))
         .collect();
@@ -27,5 +29,6 @@ pub(in crate::commands) fn run(
     });
     Ok(GuestList {
         guests: listed.collect(),
+        invalid: found.unknown.into_iter().map(InvalidGuest::new).collect(),
     })
 }

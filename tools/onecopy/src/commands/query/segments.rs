@@ -11,6 +11,7 @@ use onecopy_system::Guests;
 use onecopy_system::Rules;
 use onecopy_system::SpaceDefinition;
 
+use super::visible;
 use crate::cli::QuerySegArgs;
 use crate::outcome::InvalidSpace;
 use crate::outcome::ListedSpace;
@@ -30,7 +31,7 @@ pub(in crate::commands) fn run(
     } else {
         View::Members
     });
-    let records = guests.list()?;
+    let records = visible(guests)?;
     let names = match args.name {
         Some(name) => vec![name],
         None => store.all_names()?,

@@ -7,6 +7,7 @@ use onecopy_system::guests::Record;
 use onecopy_system::Guests;
 use onecopy_system::Systems;
 
+use super::visible;
 use crate::cli::QueryNssArgs;
 use crate::outcome::InvalidSystem;
 use crate::outcome::ListedSkeleton;
@@ -19,7 +20,7 @@ pub(in crate::commands) fn run(
     guests: &Guests,
 ) -> anyhow::Result<SystemList> {
     let mut list = SystemList::default();
-    let records = guests.list()?;
+    let records = visible(guests)?;
     let names = match args.name {
         Some(name) => vec![name],
         None => systems.names()?,

@@ -58,7 +58,11 @@ impl Leftover {
             Ok(stale) => found.extend(stale.into_iter().map(Self::Guest)),
             Err(error) => failed.push(chain(&error)),
         }
-        let paused = guests.list().unwrap_or_default().into_iter();
+        // That they cannot be read was said just now.
+        let listed = guests.examine().unwrap_or_default();
+        // Whether these are left of a crash is not known.
+        failed.extend(listed.unknown.iter().map(|unknown| chain(&unknown.error)));
+        let paused = listed.guests.into_iter();
         let paused = paused.filter(|record| Running::listed(guests, record).is_left_paused());
         found.extend(paused.map(|record| Self::Paused(record.guest)));
         for (parent, form) in [("segments", Form::Segment), ("systems", Form::System)] {

@@ -121,6 +121,7 @@ impl Shelf {
                 purged.pending.push(generation);
             }
         }
+        self.forget_group()?;
         Ok(purged)
     }
 

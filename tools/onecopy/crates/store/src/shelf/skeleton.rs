@@ -21,7 +21,7 @@ use crate::publish::beside;
 use crate::Result;
 
 /// Name of the file.
-const FILE: &str = "definition.toml";
+pub(crate) const FILE: &str = "definition.toml";
 
 /// What files begin with that a killed process may leave; see [`crate::Scratch`].
 const DRAFT: &str = ".draft-";

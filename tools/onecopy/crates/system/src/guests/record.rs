@@ -15,16 +15,38 @@ use serde::Serialize;
 use tempfile::NamedTempFile;
 
 use super::GuestName;
+use crate::error::Error;
 use crate::nic::MacAddress;
 use crate::process::Process;
 use crate::spaces::Attachment;
 use crate::text;
+use crate::Result;
 
 /// Name of the file.
 pub(super) const FILE: &str = "guest.toml";
 
+/// A record that is there, and says nothing that we understand.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Read(#[from] onecopy_directory::Error),
+    /// Its text is not a record of our version.
+    #[error("line {line}, column {column}: {message}")]
+    Form {
+        /// The line, from 1.
+        line: usize,
+        /// The column in it, from 1.
+        column: usize,
+        /// What is wrong there.
+        message: String,
+    },
+}
+
 /// What is known about a guest.
+// What a later version has written is not understood rather than lost when the record is replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Record {
     /// Its name.
     #[serde(with = "text")]
@@ -100,14 +122,25 @@ impl Record {
     }
 
     /// Reads the record in the directory of a guest; [`None`] if there is none.
-    pub(crate) fn read(directory: &Directory) -> Option<Self> {
-        let text = directory.read(FILE).ok()??;
-        toml::from_str(&text).ok()
+    ///
+    /// # Errors
+    ///
+    /// When there is one that cannot be read or is not understood: its guest may run.
+    pub(crate) fn read(directory: &Directory) -> Result<Option<Self>> {
+        let read = || match directory.read(FILE)? {
+            Some(text) => parse(&text).map(Some),
+            None => Ok(None),
+        };
+        read().map_err(|source| Error::Record {
+            path: directory.path(FILE),
+            source,
+        })
     }
 
-    /// As [`Self::read`], with the path of the directory.
+    /// As [`Self::read`], with the path of the directory, and [`None`] for a record that is not
+    /// understood.
     pub(crate) fn read_at(path: &Path) -> Option<Self> {
-        Self::read(&Directory::open(path).ok()??)
+        Self::read(&Directory::open(path).ok()??).ok()?
     }
 
     /// Writes the record.
@@ -119,4 +152,30 @@ impl Record {
         file.persist(directory.join(FILE))?;
         Ok(())
     }
+}
+
+/// Reads the record in the directory of a guest, neither of which may be a link. What is no directory is
+/// no guest.
+pub(super) fn read_in(directory: &Directory, name: &str) -> Result<Option<Record>> {
+    use onecopy_directory::Error;
+
+    match directory.child(name) {
+        Ok(Some(directory)) => Record::read(&directory),
+        Ok(None) | Err(Error::Link(_)) => Ok(None),
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotADirectory => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn parse(text: &str) -> std::result::Result<Record, RecordError> {
+    toml::from_str(text).map_err(|error: toml::de::Error| {
+        let at = error.span().map_or(0, |span| span.start);
+        let before = text.get(..at).unwrap_or(text);
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        RecordError::Form {
+            line: before.matches('\n').count() + 1,
+            column: line.chars().count() + 1,
+            message: error.message().replace('\n', ", "),
+        }
+    })
 }

@@ -12,7 +12,6 @@ use std::time::Duration;
 use onecopy_directory::Directory;
 use onecopy_store::Lock;
 
-use super::record::FILE;
 use super::Guests;
 use super::Record;
 use super::QMP;
@@ -115,11 +114,14 @@ fn is_stale(path: &Path) -> bool {
     if !path.symlink_metadata().is_ok_and(|found| found.is_dir()) {
         return false;
     }
-    let directory = Directory::open(path).ok().flatten();
-    match directory.as_ref().and_then(Record::read) {
-        Some(record) => !record.keeper.is_alive(),
+    let Ok(Some(directory)) = Directory::open(path) else {
+        return false;
+    };
+    match Record::read(&directory) {
+        Ok(Some(record)) => !record.keeper.is_alive(),
         // Its maker was killed before it could write the record; nobody may listen there.
-        None => !path.join(FILE).exists() && UnixStream::connect(path.join(QMP)).is_err(),
+        Ok(None) => UnixStream::connect(path.join(QMP)).is_err(),
+        Err(_) => false,
     }
 }
 
@@ -160,6 +162,7 @@ fn guest_of(line: &[u8], directory: &Path) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::record::FILE;
     use super::*;
     use crate::guests::tests::claim;
 
@@ -178,7 +181,7 @@ mod tests {
         let _alive = claim(&guests, Some("alive")).unwrap();
         let killed = claim(&guests, Some("killed")).unwrap();
         let directory = Directory::open(&killed.file("")).unwrap().unwrap();
-        let mut record = Record::read(&directory).unwrap();
+        let mut record = Record::read(&directory).unwrap().unwrap();
         record.keeper = dead(record.keeper);
         killed.write(&record).unwrap();
         std::mem::forget(killed);
