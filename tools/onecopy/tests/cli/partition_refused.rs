@@ -230,7 +230,9 @@ fn a_run_directory_that_is_none_changes_nothing() {
     assert_eq!(table(&dir), before);
     fs::remove_file(dir.path("run")).unwrap();
     // What is left of a guest whose keeper was killed is no guest.
-    dir.file("run/guests/web/guest.toml", "guest = \"web\"\n");
+    let record = "guest = \"web\"\nsystem = \"K1\"\ngeneration = 1\nstore = \"/s\"\n\
+                  memory_bytes = 1\ncpus = 1\npartition = \"web\"\nready = true\n\n[keeper]\npid = 1\nstart_ticks = 1\n";
+    dir.file("run/guests/web/guest.toml", record);
     dir.file("run/guests/web/console.log", "old");
     dir.ok(&["partition", "remove", "web"]);
 }

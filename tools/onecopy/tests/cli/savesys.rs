@@ -158,7 +158,7 @@ fn names_that_do_not_exist_are_reported_with_those_that_do() {
     }
     eqnice!(
         dir.ok(&["query", "guests", "--json"]),
-        "{\n  \"guests\": []\n}\n"
+        "{\n  \"guests\": [],\n  \"invalid\": []\n}\n"
     );
 }
 
