@@ -105,6 +105,15 @@ impl State {
 // time, which is what the lock around `State` is for.
 unsafe impl Send for State {}
 
+/// Returns an initialiser for the state of a virtqueue, under its lock.
+///
+/// There is one of this for all drivers: lockdep wants the name of a class to be one string, and
+/// generic code has one of its own in each module.
+#[inline(never)]
+fn new_state() -> impl PinInit<SpinLockIrq<State>> {
+    new_spinlock_irq!(State::Free, "Virtqueue::state")
+}
+
 impl<H: Handler> Virtqueue<H> {
     /// Returns an initialiser for a new virtqueue; `name` shows up in the list of interrupts.
     pub fn new(name: &'static CStr, handler: H) -> impl PinInit<Self> {
@@ -112,7 +121,7 @@ impl<H: Handler> Virtqueue<H> {
         pin_init!(Self {
             name,
             handler,
-            state <- new_spinlock_irq!(State::Free, "Virtqueue::state"),
+            state <- new_state(),
         })
     }
 

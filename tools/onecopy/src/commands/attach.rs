@@ -154,9 +154,10 @@ pub(super) fn attach(
     }
     let mut spaces = Vec::new();
     for name in store.names()? {
+        // The group stays while the generation does.
         let known = store
-            .group(name)
-            .and_then(|group| Ok((store.acquire(name)?, group)));
+            .acquire(name)
+            .and_then(|space| Ok((space, store.group(name)?)));
         match known {
             Ok(known) => spaces.push(known),
             // One broken segment space does not concern a guest that does not use it; one that

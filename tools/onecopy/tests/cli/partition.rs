@@ -90,10 +90,12 @@ fn told_by_guest(host: &Host, kernels: &TwoKernels, guest: &str) -> Option<usize
     let deadline = Instant::now() + NOTES_TIMEOUT;
     let notes = kernels.build_ids.each_ref().map(|id| plain(note_of(id)));
     let (mut said, mut found) = (Vec::new(), None);
-    while let (None, Ok(byte)) = (
-        found,
-        receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())),
-    ) {
+    // Behind the note there may be nothing more to wait for.
+    while found.is_none() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Ok(byte) = receiver.recv_timeout(left) else {
+            break;
+        };
         said.extend(plain(vec![byte]));
         found = notes.iter().position(|note| said.ends_with(note));
     }

@@ -229,11 +229,20 @@ fn a_run_directory_that_is_none_changes_nothing() {
     }
     assert_eq!(table(&dir), before);
     fs::remove_file(dir.path("run")).unwrap();
-    // What is left of a guest whose keeper was killed is no guest.
-    let record = "guest = \"web\"\nsystem = \"K1\"\ngeneration = 1\nstore = \"/s\"\n\
-                  memory_bytes = 1\ncpus = 1\npartition = \"web\"\nready = true\n\n[keeper]\npid = 1\nstart_ticks = 1\n";
-    dir.file("run/guests/web/guest.toml", record);
-    dir.file("run/guests/web/console.log", "old");
+    // Whose record is not understood may run in any partition.
+    let record = dir.file("run/guests/db/guest.toml", "guest = \"db\"\n");
+    let error = refused(&dir, &["partition", "remove", "web"], 6);
+    let start = "DIR/run/guests/db/guest.toml is not understood, and its guest may run; ";
+    assert!(error.starts_with(start), "{error}");
+    assert_eq!(table(&dir), before);
+    dir.ok(&["partition", "list"]);
+    // What is left of a guest whose keeper was killed is no guest. There is no process of this number.
+    let store = dir.path("store");
+    let text = format!(
+        "guest = \"db\"\nsystem = \"K1\"\ngeneration = 1\npartition = \"web\"\nstore = {store:?}\n\
+         memory_bytes = 0\ncpus = 1\nready = true\n[keeper]\npid = 4194304\nstart_ticks = 1\n"
+    );
+    fs::write(record, text).unwrap();
     dir.ok(&["partition", "remove", "web"]);
 }
 
