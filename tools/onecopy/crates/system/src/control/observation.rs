@@ -10,7 +10,6 @@ use onecopy_machine::accounting::BlockPages;
 use onecopy_machine::accounting::Usage;
 use onecopy_machine::qmp::commands;
 use onecopy_machine::qmp::Client;
-use onecopy_machine::qmp::Command;
 use onecopy_machine::qmp::QmpError;
 
 use super::Running;
@@ -119,22 +118,24 @@ impl Monitor {
         })
     }
 
-    fn ask<C: Command>(&mut self, command: &C) -> std::result::Result<C::Ok, QmpError> {
-        // With nothing left the next answer is late at once, and says so.
+    /// With nothing left the next answer is late at once, and says so.
+    fn left(&self) -> Duration {
         let left = self.timeout.saturating_sub(self.start.elapsed());
-        self.client
-            .execute(command, left.max(Duration::from_millis(1)))
+        left.max(Duration::from_millis(1))
     }
 
     fn answers(&mut self) -> std::result::Result<Answers, QmpError> {
+        let status = self.client.begin(&commands::QueryStatus {}, self.left())?;
+        let ram_blocks = self.client.begin(&Usage::query(), self.left())?;
         Ok(Answers {
-            state: self.ask(&commands::QueryStatus {})?.status,
-            ram_blocks: self.ask(&Usage::query())?,
+            state: self.client.finish(status, self.left())?.status,
+            ram_blocks: self.client.finish(ram_blocks, self.left())?,
         })
     }
 
     fn balloon_bytes(&mut self) -> std::result::Result<Option<u64>, QmpError> {
-        match self.ask(&commands::QueryBalloon {}) {
+        let left = self.left();
+        match self.client.execute(&commands::QueryBalloon {}, left) {
             Ok(info) => Ok(Some(info.actual)),
             // There is no balloon, or the guest's driver does not work.
             Err(QmpError::Refused { .. }) => Ok(None),
