@@ -2,19 +2,14 @@
 
 //! Giving a complete generation its name: the file of a segment space, the directory of a system.
 
-use std::fs;
-use std::fs::File;
 use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::symlink;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
+use onecopy_directory::Directory;
 use onecopy_format::segment_space::Member;
-use rustix::fs::renameat_with;
-use rustix::fs::RenameFlags;
-use rustix::fs::CWD;
 
 use crate::draft;
 use crate::draft::Draft;
@@ -23,7 +18,6 @@ use crate::error::Error;
 use crate::group;
 use crate::lock::Lock;
 use crate::shelf;
-use crate::shelf::replace;
 use crate::space::changes_in_place;
 use crate::Result;
 
@@ -32,6 +26,9 @@ pub const CURRENT: &str = "current";
 
 /// Name of the link from before the generation gets its name until it is current.
 const NEXT: &str = ".current";
+
+/// What the name of what is kept beside a generation ends with.
+const BESIDE: &str = ".toml";
 
 /// What a generation is on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,18 +78,11 @@ impl Form {
     /// # Errors
     ///
     /// When the directory cannot be read.
-    pub fn generations(self, directory: &Path) -> Result<Vec<u64>> {
-        self.numbers(directory)
-            .map_err(Error::io("read", directory))
-    }
-
-    /// As [`Self::generations`], with the error of the system.
-    pub(crate) fn numbers(self, directory: &Path) -> io::Result<Vec<u64>> {
-        let mut generations = Vec::new();
-        for entry in fs::read_dir(directory)? {
-            let name = entry?.file_name();
-            generations.extend(self.generation_of(Path::new(&name)));
-        }
+    pub(crate) fn generations(self, directory: &Directory) -> Result<Vec<u64>> {
+        let names = directory.names()?.into_iter();
+        let mut generations: Vec<u64> = names
+            .filter_map(|name| self.generation_of(Path::new(&name)))
+            .collect();
         generations.sort_unstable();
         Ok(generations)
     }
@@ -101,7 +91,7 @@ impl Form {
 /// The right to publish generations of one name; one process at a time has it.
 #[derive(Debug)]
 pub struct Publisher {
-    directory: PathBuf,
+    directory: Directory,
     form: Form,
     _lock: Lock,
 }
@@ -111,15 +101,26 @@ impl Publisher {
     ///
     /// # Errors
     ///
-    /// When somebody else keeps the right for a minute, or leftovers cannot be removed.
+    /// When somebody else keeps the right for a minute, leftovers cannot be removed, or the directory is a
+    /// link.
     pub fn lock(directory: &Path, form: Form) -> Result<Self> {
-        let lock = Lock::exclusive(directory)?;
-        remove_leftovers(directory, form)?;
+        Self::lock_in(open(directory)?, form)
+    }
+
+    /// As [`Self::lock`], in a directory that is open.
+    pub(crate) fn lock_in(directory: Directory, form: Form) -> Result<Self> {
+        let lock = Lock::exclusive_in(&directory)?;
+        remove_leftovers(&directory, form)?;
         Ok(Self {
-            directory: directory.to_owned(),
+            directory,
             form,
             _lock: lock,
         })
+    }
+
+    /// Returns the directory in which we have the right.
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     /// Returns the number that the next generation gets.
@@ -141,7 +142,8 @@ impl Publisher {
         members: &[Member],
         attributes: Option<&str>,
     ) -> Result<PathBuf> {
-        let path = self.directory.join(self.form.file_name(generation));
+        let name = self.form.file_name(generation);
+        let path = self.directory.path(&name);
         let file = draft.file();
         file.set_permissions(Permissions::from_mode(mode(members)))
             .and_then(|()| file.sync_all())
@@ -149,13 +151,10 @@ impl Publisher {
         self.make_current(generation, || {
             // Nobody sees the generation without.
             if let Some(text) = attributes {
-                replace(
-                    &self.directory,
-                    &self.directory.join(beside(generation)),
-                    text,
-                )?;
+                self.directory.replace(&beside(generation), text)?;
             }
-            draft.link(&path)
+            let linked = draft.link(&self.directory, &name);
+            linked.map_err(Error::io("create", &path))
         })
     }
 
@@ -166,47 +165,48 @@ impl Publisher {
     ///
     /// When it cannot be named; the generation that was current still is.
     pub fn publish_directory(&self, draft: &Scratch, generation: u64) -> Result<PathBuf> {
-        let path = self.directory.join(self.form.file_name(generation));
+        let name = self.form.file_name(generation);
+        let path = self.directory.path(&name);
         self.make_current(generation, || {
-            File::open(draft.path())?.sync_all()?;
-            Ok(renameat_with(
-                CWD,
-                draft.path(),
-                CWD,
-                &path,
-                RenameFlags::NOREPLACE,
-            )?)
+            let synced = draft.directory().sync();
+            synced
+                .and_then(|()| self.directory.rename_to_new(draft.name(), &name))
+                .map_err(Error::io("create", &path))
         })
     }
 
     /// Announces the generation, lets `link` give it its name, and replaces `current`.
-    fn make_current(
-        &self,
-        generation: u64,
-        link: impl FnOnce() -> io::Result<()>,
-    ) -> Result<PathBuf> {
+    fn make_current(&self, generation: u64, link: impl FnOnce() -> Result<()>) -> Result<PathBuf> {
+        let directory = &self.directory;
         let name = self.form.file_name(generation);
-        let path = self.directory.join(&name);
-        let next = self.directory.join(NEXT);
-        symlink(&name, &next).map_err(Error::io("create", &next))?;
+        directory
+            .make_link(&name, NEXT)
+            .map_err(Error::io("create", &directory.path(NEXT)))?;
         if let Err(error) = link() {
             // What has the name, if there is something, is not ours to remove.
-            remove_if_there(&next).map_err(Error::io("remove", &next))?;
-            return Err(Error::io("create", &path)(error));
+            let removed = directory.remove_file(NEXT);
+            removed.map_err(Error::io("remove", &directory.path(NEXT)))?;
+            return Err(error);
         }
         self.sync()?;
-        let current = self.directory.join(CURRENT);
-        fs::rename(&next, &current).map_err(Error::io("replace", &current))?;
+        directory
+            .rename(NEXT, CURRENT)
+            .map_err(Error::io("replace", &directory.path(CURRENT)))?;
         self.sync()?;
-        Ok(path)
+        Ok(directory.path(&name))
     }
 
     /// Writes the directory itself to disk.
     fn sync(&self) -> Result<()> {
-        File::open(&self.directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(Error::io("write", &self.directory))
+        let synced = self.directory.sync();
+        synced.map_err(Error::io("write", self.directory.location()))
     }
+}
+
+/// Opens the directory of a name, which must be there and no link.
+fn open(directory: &Path) -> Result<Directory> {
+    let missing = || Error::io("open", directory)(io::ErrorKind::NotFound.into());
+    Directory::open_itself(directory)?.ok_or_else(missing)
 }
 
 /// Returns the permissions of a generation: only one that guests store to is writable.
@@ -218,20 +218,26 @@ fn mode(members: &[Member]) -> u32 {
     }
 }
 
-/// Removes what killed processes have left in `directory`, and returns the number of files.
+/// Removes what killed processes have left in `directory`.
 ///
 /// The caller holds the exclusive lock of the directory.
-pub(crate) fn remove_leftovers(directory: &Path, form: Form) -> Result<usize> {
-    let clean = || -> io::Result<usize> {
-        let drafts = draft::remove_stale(directory)?;
-        let unpublished = remove_unpublished(directory, form)?;
-        let orphans = orphans(directory, form)?;
-        for path in &orphans {
-            remove_if_there(path)?;
-        }
-        Ok(drafts + unpublished + orphans.len())
-    };
-    clean().map_err(Error::io("clean", directory))
+fn remove_leftovers(directory: &Directory, form: Form) -> Result<()> {
+    draft::remove_stale(directory)?;
+    let unpublished = unpublished(directory, form).map_or(Vec::new(), Unpublished::names);
+    // The link that tells of a generation goes last.
+    for name in unpublished {
+        remove(directory, &name)?;
+    }
+    for name in orphans(directory, form)? {
+        remove(directory, &name)?;
+    }
+    Ok(())
+}
+
+fn remove(directory: &Directory, name: &str) -> Result<()> {
+    let removed = directory.remove_tree(name);
+    removed.map_err(Error::io("remove", &directory.path(name)))?;
+    Ok(())
 }
 
 /// Returns what killed processes have left in the directory of a name: what the next [`Publisher`]
@@ -239,45 +245,43 @@ pub(crate) fn remove_leftovers(directory: &Path, form: Form) -> Result<usize> {
 ///
 /// # Errors
 ///
-/// When the directory cannot be read or locked.
+/// When the directory cannot be read or locked, or is a link.
 pub fn leftovers(directory: &Path, form: Form) -> Result<Vec<PathBuf>> {
-    let _lock = Lock::exclusive(directory)?;
-    let mut paths = draft::stale(directory).map_err(Error::io("read", directory))?;
-    if let Some(unpublished) = unpublished(directory, form) {
-        let there = |path: &PathBuf| path.symlink_metadata().is_ok();
-        paths.extend(unpublished.generation.into_iter().filter(there));
-        paths.push(directory.join(NEXT));
+    let directory = open(directory)?;
+    let _lock = Lock::exclusive_in(&directory)?;
+    let mut names = draft::stale(&directory)?;
+    if let Some(unpublished) = unpublished(&directory, form) {
+        let there = unpublished.names().into_iter();
+        names.extend(there.filter(|name| directory.has(name)));
     }
-    paths.extend(orphans(directory, form).map_err(Error::io("read", directory))?);
-    paths.sort_unstable();
-    Ok(paths)
+    names.extend(orphans(&directory, form)?);
+    names.sort_unstable();
+    Ok(names.iter().map(|name| directory.path(name)).collect())
 }
 
 /// Returns the name of what is kept beside a generation of a segment space.
 pub(crate) fn beside(generation: u64) -> String {
-    format!("{generation}.toml")
+    format!("{generation}{BESIDE}")
 }
 
 /// Returns what was to be kept beside generations that are not there, and the group of nothing.
-fn orphans(directory: &Path, form: Form) -> io::Result<Vec<PathBuf>> {
+fn orphans(directory: &Directory, form: Form) -> Result<Vec<String>> {
     let mut orphans = Vec::new();
     if form == Form::System {
         return Ok(orphans);
     }
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        let stem = path.file_stem().and_then(|stem| stem.to_str());
+    for name in directory.names()? {
+        let Some(name) = name.to_str() else { continue };
+        let stem = name.strip_suffix(BESIDE);
         let Some(generation) = stem.and_then(|stem| stem.parse().ok()) else {
             continue;
         };
-        let is_beside = path.ends_with(beside(generation));
-        if is_beside && !directory.join(form.file_name(generation)).exists() {
-            orphans.push(path);
+        if name == beside(generation) && !directory.has(&form.file_name(generation)) {
+            orphans.push(name.to_owned());
         }
     }
-    let is_defined = directory.join(shelf::SKELETON).exists();
-    if group::is_orphan(directory, form, is_defined)? {
-        orphans.push(directory.join(group::FILE));
+    if group::is_orphan(directory, form, directory.has(shelf::SKELETON))? {
+        orphans.push(group::FILE.to_owned());
     }
     Ok(orphans)
 }
@@ -285,55 +289,42 @@ fn orphans(directory: &Path, form: Form) -> io::Result<Vec<PathBuf>> {
 /// What a publication that was killed has left: the link that tells of it, and its generation, if
 /// that has a name and was never current.
 struct Unpublished {
-    generation: Option<PathBuf>,
+    generation: Option<String>,
 }
 
-fn unpublished(directory: &Path, form: Form) -> Option<Unpublished> {
-    let target = fs::read_link(directory.join(NEXT)).ok()?;
-    let is_current = fs::read_link(directory.join(CURRENT)).is_ok_and(|name| name == target);
-    let is_left = form.generation_of(&target).is_some() && !is_current;
+impl Unpublished {
+    fn names(self) -> Vec<String> {
+        let link = [NEXT.to_owned()];
+        self.generation.into_iter().chain(link).collect()
+    }
+}
+
+fn unpublished(directory: &Directory, form: Form) -> Option<Unpublished> {
+    let target = directory.read_link(NEXT).ok()??;
+    let current = directory.read_link(CURRENT).ok().flatten();
+    let generation = form.generation_of(&target);
+    let left = generation.filter(|_| current.as_ref() != Some(&target));
     Some(Unpublished {
-        generation: is_left.then(|| directory.join(&target)),
+        generation: left.map(|generation| form.file_name(generation)),
     })
-}
-
-fn remove_unpublished(directory: &Path, form: Form) -> io::Result<usize> {
-    let Some(unpublished) = unpublished(directory, form) else {
-        return Ok(0);
-    };
-    if let Some(generation) = unpublished.generation {
-        match form {
-            Form::Segment => remove_if_there(&generation)?,
-            Form::System => remove_tree_if_there(&generation)?,
-        }
-    }
-    remove_if_there(&directory.join(NEXT))?;
-    Ok(1)
-}
-
-pub(crate) fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result,
-    }
-}
-
-fn remove_tree_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result,
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     fn publish(directory: &Path) -> PathBuf {
-        let draft = Draft::create(directory).unwrap();
+        let draft = Draft::create(&open(directory).unwrap()).unwrap();
         let publisher = Publisher::lock(directory, Form::Segment).unwrap();
         let generation = publisher.next_generation().unwrap();
         publisher.publish(&draft, generation, &[], None).unwrap()
+    }
+
+    fn generations(directory: &Path, form: Form) -> Vec<u64> {
+        form.generations(&open(directory).unwrap()).unwrap()
     }
 
     #[test]
@@ -346,10 +337,7 @@ mod tests {
             assert_eq!(current, Path::new(expected));
             assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o444);
         }
-        assert_eq!(
-            Form::Segment.generations(directory.path()).unwrap(),
-            [1, 2, 3]
-        );
+        assert_eq!(generations(directory.path(), Form::Segment), [1, 2, 3]);
     }
 
     #[test]
@@ -368,12 +356,12 @@ mod tests {
         symlink("2.seg", directory.path().join(NEXT)).unwrap();
         fs::write(directory.path().join("2.seg"), "complete but never current").unwrap();
         drop(Publisher::lock(directory.path(), Form::Segment).unwrap());
-        assert_eq!(Form::Segment.generations(directory.path()).unwrap(), [1]);
+        assert_eq!(generations(directory.path(), Form::Segment), [1]);
         assert!(!directory.path().join(NEXT).is_symlink());
         // The current generation stays, whatever the link says.
         symlink("1.seg", directory.path().join(NEXT)).unwrap();
         drop(Publisher::lock(directory.path(), Form::Segment).unwrap());
-        assert_eq!(Form::Segment.generations(directory.path()).unwrap(), [1]);
+        assert_eq!(generations(directory.path(), Form::Segment), [1]);
     }
 
     #[test]
@@ -389,7 +377,7 @@ mod tests {
         );
         publish(path);
         assert!(!path.join("1.toml").exists());
-        let draft = Draft::create(path).unwrap();
+        let draft = Draft::create(&open(path).unwrap()).unwrap();
         let publisher = Publisher::lock(path, Form::Segment).unwrap();
         publisher.publish(&draft, 2, &[], Some("of two")).unwrap();
         drop(publisher);
@@ -413,7 +401,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
         for expected in ["1", "2"] {
-            let draft = Scratch::create(directory.path()).unwrap();
+            let draft = Scratch::create(&open(directory.path()).unwrap()).unwrap();
             fs::write(draft.path().join("manifest"), expected).unwrap();
             let publisher = Publisher::lock(directory.path(), Form::System).unwrap();
             let generation = publisher.next_generation().unwrap();
@@ -428,7 +416,70 @@ mod tests {
         fs::create_dir(at("3")).unwrap();
         fs::write(at("3/manifest"), "complete but never current").unwrap();
         drop(Publisher::lock(directory.path(), Form::System).unwrap());
-        assert_eq!(Form::System.generations(directory.path()).unwrap(), [1, 2]);
+        assert_eq!(generations(directory.path(), Form::System), [1, 2]);
+    }
+
+    #[test]
+    fn a_publisher_stays_in_the_directory_that_it_has_locked() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        for name in ["USR", "outside"] {
+            fs::create_dir(at(name)).unwrap();
+        }
+        let directory = open(&at("USR")).unwrap();
+        let draft = Draft::create(&directory).unwrap();
+        let scratch = Scratch::create(&directory).unwrap();
+        let publisher = Publisher::lock(&at("USR"), Form::Segment).unwrap();
+        fs::rename(at("USR"), at("moved")).unwrap();
+        symlink(at("outside"), at("USR")).unwrap();
+        publisher.publish(&draft, 1, &[], Some("text")).unwrap();
+        drop(publisher);
+        let error = Publisher::lock(&at("USR"), Form::System).unwrap_err();
+        assert!(
+            error.to_string().contains("USR is a symbolic link"),
+            "{error}"
+        );
+        leftovers(&at("USR"), Form::Segment).unwrap_err();
+        let publisher = Publisher::lock_in(directory, Form::System).unwrap();
+        publisher.publish_directory(&scratch, 2).unwrap();
+        assert_eq!(fs::read_dir(at("outside")).unwrap().count(), 0);
+        let mut names = publisher.directory().names().unwrap();
+        names.sort();
+        assert_eq!(names, [".lock", "1.seg", "1.toml", "2", "current"]);
+    }
+
+    #[test]
+    fn a_link_where_something_is_to_be_written_is_refused_or_replaced() {
+        let root = tempfile::tempdir().unwrap();
+        let (path, outside) = (root.path().join("USR"), root.path().join("outside"));
+        fs::create_dir(&path).unwrap();
+        fs::write(&outside, "secret").unwrap();
+        let plant = |name: &str| symlink(&outside, path.join(name)).unwrap();
+        plant(".lock");
+        let error = Publisher::lock(&path, Form::Segment).unwrap_err();
+        assert!(
+            error.to_string().contains("/.lock is a symbolic link"),
+            "{error}"
+        );
+        fs::remove_file(path.join(".lock")).unwrap();
+        // Whoever gets the right removes these, and not what they lead to.
+        for name in [NEXT, onecopy_directory::DRAFT, ".draft-a", "1.toml"] {
+            plant(name);
+        }
+        let draft = Draft::create(&open(&path).unwrap()).unwrap();
+        let publisher = Publisher::lock(&path, Form::Segment).unwrap();
+        for name in [onecopy_directory::DRAFT, "1.toml", CURRENT, "2.seg"] {
+            plant(name);
+        }
+        publisher.publish(&draft, 1, &[], Some("text")).unwrap();
+        assert_eq!(fs::read_to_string(path.join("1.toml")).unwrap(), "text");
+        let error = publisher.publish(&draft, 2, &[], None).unwrap_err();
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        assert!(
+            source.is_some_and(|said| said.contains("exists")),
+            "{error}"
+        );
+        assert_eq!(fs::read_to_string(&outside).unwrap(), "secret");
     }
 
     #[test]
