@@ -42,7 +42,7 @@ fn remove(directory: &Directory, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Returns what killed processes have left in the directory of a name: what the next [`Publisher`]
+/// Returns what killed processes have left in the directory of a name: what the next [`Publisher`](super::Publisher)
 /// removes. Nothing is changed.
 ///
 /// # Errors
