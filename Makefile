@@ -88,7 +88,7 @@ bench-cmm: kernel tools root baremetal ## Measures cmm against the C driver and 
 bench-ipl: kernel tools root ## Measures guests from a saved system against booted ones; writes build/bench/ipl.json (BENCH_FLAGS=--check)
 	$(CARGO_RUN) -p onecopy-bench -- ipl $(BENCH_FLAGS)
 
-bench-vmrm: kernel tools ## Measures the resource manager, with guests squeezed in an inner host; writes build/bench/vmrm.json
+bench-vmrm: kernel tools ## Measures the resource manager, with guests squeezed below a limit; writes build/bench/vmrm.json
 	$(CARGO_RUN) -p onecopy-bench -- vmrm $(BENCH_FLAGS)
 
 fuzz: setup ## Runs each fuzz target for FUZZ_SECONDS (60)

@@ -38,6 +38,18 @@ fuzz_figures() {
 	' "$1"
 }
 
+# What a whole run leaves in build/, with room for the guests of its tests.
+SPACE_MIB=12288
+
+# lacks_space DIRECTORY MIB: says what is missing if files in the directory cannot come to so much.
+lacks_space() {
+	local used free
+	used=$(du -sxm "$1" | cut -f 1)
+	free=$(df -Pm "$1" | awk 'NR == 2 { print $4 }')
+	[ $((used + free)) -lt "$2" ] || return 1
+	echo "$1 has $used MiB of files and $free MiB free; $2 MiB are needed together: free $(($2 - used - free)) MiB more"
+}
+
 # The lines of checkpatch --show-types that are remarks; what else is shown with them is left out.
 checkpatch_remarks() {
 	grep -E '^[^ +#-][^ ]*:[0-9]+: (ERROR|WARNING|CHECK):[A-Z0-9_]+: ' "$1" || [ $? = 1 ]

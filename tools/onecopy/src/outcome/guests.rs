@@ -6,12 +6,11 @@ use std::io;
 use std::io::Write;
 use std::iter;
 
-use onecopy_observe::GuestSample;
-use onecopy_observe::RangeSample;
+use onecopy_observe::Listing;
 use onecopy_store::Group;
-use onecopy_system::guests::Record;
 use onecopy_system::guests::Unknown;
 use onecopy_system::MacAddress;
+use onecopy_system::RangeUsage;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -204,26 +203,27 @@ impl GuestList {
 }
 
 impl ListedGuest {
-    pub(crate) fn new(sample: GuestSample, record: &Record) -> Self {
-        let listed = |range: RangeSample| ListedUsage {
-            range: range.range,
-            shared_bytes: range.shared_bytes,
-            private_bytes: range.private_bytes,
-            unshared_pages: range.unshared_bytes / PAGE_BYTES,
+    pub(crate) fn new(listing: Listing) -> Self {
+        let record = listing.record;
+        let listed = |usage: &RangeUsage| ListedUsage {
+            range: usage.range.to_string(),
+            shared_bytes: usage.shared_bytes,
+            private_bytes: usage.private_bytes,
+            unshared_pages: usage.unshared_bytes() / PAGE_BYTES,
         };
         Self {
-            name: sample.name,
+            name: record.guest.to_string(),
             group: record.group.to_string(),
             partition: record.partition.as_ref().map(ToString::to_string),
-            system: sample.system,
-            generation: sample.generation,
-            pid: sample.pid,
-            state: sample.state,
-            memory_bytes: sample.memory_bytes,
-            cpus: sample.cpus,
-            mac_addresses: record.mac_addresses.clone(),
-            ranges: sample.ranges.into_iter().map(listed).collect(),
-            error: sample.error,
+            system: record.system.to_string(),
+            generation: record.generation,
+            pid: record.qemu.map(|qemu| qemu.pid),
+            state: listing.state,
+            memory_bytes: record.memory_bytes,
+            cpus: record.cpus,
+            mac_addresses: record.mac_addresses,
+            ranges: listing.ranges.iter().map(listed).collect(),
+            error: listing.error,
         }
     }
 

@@ -7,12 +7,16 @@
 //! counts a page of a shared file once per guest, so sharing does not show in it.
 
 mod page_cache;
+mod pagemap;
+mod pages;
 mod ramblock;
 mod smaps;
 mod status;
 mod usage;
 
 pub use self::page_cache::Residency;
+pub use self::pages::BlockPages;
+pub use self::pages::Pages;
 pub use self::ramblock::RamBlock;
 pub use self::smaps::Mapping;
 pub use self::smaps::Sizes;

@@ -7,12 +7,14 @@
 
 mod client;
 pub mod commands;
+mod socket;
 mod wire;
 
 use std::io;
 use std::time::Duration;
 
 pub use self::client::Client;
+pub use self::client::Pending;
 pub use self::commands::Command;
 pub use self::wire::Event;
 

@@ -29,6 +29,7 @@ use crate::host;
 use crate::pool;
 use crate::FileSample;
 use crate::GuestSample;
+use crate::Listing;
 use crate::Sample;
 
 /// How long a guest may take to answer.
@@ -55,6 +56,23 @@ struct Question {
     running: Running,
     ranges: Result<Arc<[Range]>, String>,
 }
+
+/// What is asked of each guest.
+struct Inquiry<T> {
+    ask: fn(&Running, &[Range], Duration) -> T,
+    /// What is known of one that has not answered, and why.
+    unknown: fn(&Record, String) -> T,
+}
+
+const SAMPLE: Inquiry<GuestSample> = Inquiry {
+    ask: guest::sample,
+    unknown: guest::unknown,
+};
+
+const LISTING: Inquiry<Listing> = Inquiry {
+    ask: Listing::of,
+    unknown: Listing::unknown,
+};
 
 impl Collector {
     /// Makes a collector that waits for each guest for `timeout`.
@@ -92,17 +110,34 @@ impl Collector {
     /// When the run directory cannot be read.
     pub fn guests(&mut self) -> onecopy_system::Result<Vec<GuestSample>> {
         let records = self.guests.list()?;
+        self.ask(&records, &SAMPLE)
+    }
+
+    /// Asks these guests for what a list shows.
+    ///
+    /// # Errors
+    ///
+    /// When no thread can be started.
+    pub fn list(&mut self, records: &[Record]) -> onecopy_system::Result<Vec<Listing>> {
+        self.ask(records, &LISTING)
+    }
+
+    fn ask<T: Send + 'static>(
+        &mut self,
+        records: &[Record],
+        inquiry: &'static Inquiry<T>,
+    ) -> onecopy_system::Result<Vec<T>> {
         let questions: Vec<_> = records.iter().map(|record| self.question(record)).collect();
         let (timeout, asked) = (self.timeout, Arc::clone(&self.asked));
         let answers = pool::map(questions, self.patience(records.len()), move |question| {
-            answer(&question, timeout, &asked)
+            answer(&question, inquiry, timeout, &asked)
         });
         let answers = answers.map_err(io_error("start threads for", "the guests"))?;
         let late = |record: &Record| {
             let reason = "The kernel does not say what its process costs";
-            guest::unknown(record, reason.to_owned())
+            (inquiry.unknown)(record, reason.to_owned())
         };
-        let all = answers.into_iter().zip(&records);
+        let all = answers.into_iter().zip(records);
         Ok(all
             .map(|(answer, record)| answer.unwrap_or_else(|| late(record)))
             .collect())
@@ -152,25 +187,26 @@ impl Collector {
     }
 }
 
-fn answer(
+fn answer<T>(
     question: &Question,
+    inquiry: &Inquiry<T>,
     timeout: Duration,
     asked: &Mutex<BTreeSet<(GuestName, u32)>>,
-) -> GuestSample {
+) -> T {
     let record = question.running.record();
     let ranges = match &question.ranges {
         Ok(ranges) => ranges,
-        Err(reason) => return guest::unknown(record, reason.clone()),
+        Err(reason) => return (inquiry.unknown)(record, reason.clone()),
     };
     let key = (record.guest.clone(), record.qemu.map_or(0, pid));
     let lock = || asked.lock().unwrap_or_else(PoisonError::into_inner);
     if !lock().insert(key.clone()) {
         let reason = "It has not answered an earlier question yet";
-        return guest::unknown(record, reason.to_owned());
+        return (inquiry.unknown)(record, reason.to_owned());
     }
-    let sample = guest::sample(&question.running, ranges, timeout);
+    let answer = (inquiry.ask)(&question.running, ranges, timeout);
     lock().remove(&key);
-    sample
+    answer
 }
 
 fn pid(process: Process) -> u32 {

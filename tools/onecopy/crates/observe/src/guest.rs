@@ -18,6 +18,24 @@ use crate::GuestSample;
 use crate::ProcessSample;
 use crate::RangeSample;
 
+/// The state of a guest whose QEMU does not answer.
+pub(crate) const SILENT: &str = "silent";
+
+/// Returns the state to show: until a guest has said that it has its identity it is not one that can be
+/// used.
+pub(crate) fn state<'a>(record: &Record, state: &'a str) -> &'a str {
+    if record.ready {
+        state
+    } else {
+        "starting"
+    }
+}
+
+/// Returns the reason to show: a guest that is starting need not answer yet.
+pub(crate) fn failure(record: &Record, reason: String) -> Option<String> {
+    record.ready.then_some(reason)
+}
+
 /// Asks a guest. Its process is looked at also when QEMU does not answer.
 pub(crate) fn sample(running: &Running, ranges: &[Range], timeout: Duration) -> GuestSample {
     let record = running.record();
@@ -29,17 +47,15 @@ pub(crate) fn sample(running: &Running, ranges: &[Range], timeout: Duration) -> 
 
 /// Returns a guest of which nothing is known but its record.
 pub(crate) fn unknown(record: &Record, reason: String) -> GuestSample {
-    let state = if record.ready { "silent" } else { "starting" };
     GuestSample {
         name: record.guest.to_string(),
         system: record.system.to_string(),
         generation: record.generation,
         pid: record.qemu.map(|qemu| qemu.pid),
-        state: state.to_owned(),
+        state: state(record, SILENT).to_owned(),
         memory_bytes: record.memory_bytes,
         cpus: record.cpus,
-        // A guest that is starting need not answer yet.
-        error: record.ready.then_some(reason),
+        error: failure(record, reason),
         ..GuestSample::default()
     }
 }
@@ -56,18 +72,12 @@ fn silent(record: &Record, reason: String) -> GuestSample {
 
 fn answered(record: &Record, ranges: &[Range], observation: &Observation) -> GuestSample {
     let usage = &observation.usage;
-    let state = if record.ready {
-        &observation.state
-    } else {
-        // Until it has said that it has its identity it is not a guest that one can use.
-        "starting"
-    };
     GuestSample {
-        state: state.to_owned(),
+        state: state(record, &observation.state).to_owned(),
         balloon_bytes: observation.balloon_bytes,
         process: process(record, usage.process()),
         unique_bytes: Some(usage.unique_bytes()),
-        ranges: RangeUsage::divide(usage, ranges)
+        ranges: RangeUsage::divide(&usage.pages(), ranges)
             .iter()
             .map(|range| self::range(range, usage))
             .collect(),

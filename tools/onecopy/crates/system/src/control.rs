@@ -15,6 +15,7 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use onecopy_machine::accounting::BlockPages;
 use onecopy_machine::accounting::Usage;
 use onecopy_machine::qmp;
 use onecopy_machine::qmp::commands;
@@ -33,6 +34,7 @@ use crate::guests::Record;
 use crate::ranges::Range;
 use crate::Result;
 
+pub use self::observation::Glance;
 pub use self::observation::Observation;
 
 /// How long QEMU may take to answer.
@@ -74,17 +76,17 @@ pub struct RangeUsage {
 }
 
 impl RangeUsage {
-    /// Divides what a guest costs by the ranges of its saved system.
-    pub fn divide(usage: &Usage, ranges: &[Range]) -> Vec<Self> {
+    /// Divides what fills a guest's memory by the ranges of its saved system.
+    pub fn divide(blocks: &[BlockPages], ranges: &[Range]) -> Vec<Self> {
         let of = |range: &Range| {
             let id = range.id();
-            let block = usage.blocks.iter().find(|block| block.name == id);
-            let sizes = block.map(|block| block.sizes).unwrap_or_default();
-            let private_bytes = sizes.anonymous_bytes;
+            let block = blocks.iter().find(|block| block.name == id);
+            let pages = block.map(|block| block.pages).unwrap_or_default();
+            let private_bytes = pages.anonymous_bytes;
             Self {
                 range: range.clone(),
-                shared_bytes: sizes.rss_bytes.saturating_sub(private_bytes),
-                private_bytes: private_bytes.saturating_add(sizes.swap_bytes),
+                shared_bytes: pages.resident_bytes.saturating_sub(private_bytes),
+                private_bytes: private_bytes.saturating_add(pages.swap_bytes),
             }
         };
         ranges.iter().map(of).collect()
@@ -174,7 +176,7 @@ impl Running {
     ///
     /// When QEMU does not answer or is somebody else's.
     pub fn usage_of(&self, ranges: &[Range]) -> Result<Vec<RangeUsage>> {
-        Ok(RangeUsage::divide(&self.usage()?, ranges))
+        Ok(RangeUsage::divide(&self.usage()?.pages(), ranges))
     }
 
     /// Keeps others from saving the guest at the same time.

@@ -55,6 +55,7 @@ pub use onecopy_store::Purged;
 
 pub use self::balloon::GuestMemory;
 pub use self::balloon::MemoryQuery;
+pub use self::control::Glance;
 pub use self::control::Logoff;
 pub use self::control::Observation;
 pub use self::control::RangeUsage;

@@ -2,8 +2,6 @@
 
 //! `onecopy query guests`
 
-use std::collections::BTreeMap;
-
 use onecopy_observe::Collector;
 use onecopy_system::Guests;
 
@@ -17,18 +15,9 @@ pub(in crate::commands) fn run(
     guests: &Guests,
 ) -> anyhow::Result<GuestList> {
     let found = guests.examine()?;
-    let mut records: BTreeMap<_, _> = found
-        .guests
-        .into_iter()
-        .map(|record| (record.guest.to_string(), record))
-        .collect();
-    // One that came or went in between is shown next time.
-    let listed = collector.guests()?.into_iter().filter_map(|sample| {
-        let record = records.remove(&sample.name)?;
-        Some(ListedGuest::new(sample, &record))
-    });
+    let listed = collector.list(&found.guests)?.into_iter();
     Ok(GuestList {
-        guests: listed.collect(),
+        guests: listed.map(ListedGuest::new).collect(),
         invalid: found.unknown.into_iter().map(InvalidGuest::new).collect(),
     })
 }

@@ -2,6 +2,8 @@
 
 //! Where QEMU keeps the ranges of guest memory in its own address space.
 
+use std::ops::Range;
+
 /// One range of guest memory, as `info ramblock` lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RamBlock {
@@ -21,9 +23,15 @@ impl RamBlock {
         text.lines().filter_map(Self::parse_line).collect()
     }
 
+    /// Returns the addresses of its first byte and after its last.
+    pub(super) fn addresses(&self) -> Range<u64> {
+        self.host_address..self.host_address.saturating_add(self.size_bytes)
+    }
+
     /// Whether the mapping at `start..end` lies in the block.
     pub(super) fn holds(&self, start: u64, end: u64) -> bool {
-        start >= self.host_address && end <= self.host_address.saturating_add(self.size_bytes)
+        let addresses = self.addresses();
+        start >= addresses.start && end <= addresses.end
     }
 
     /// Reads `name  page-size unit  offset used total host-address [ro|rw]`.

@@ -6,7 +6,9 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
+use super::BlockPages;
 use super::Mapping;
+use super::Pages;
 use super::RamBlock;
 use super::Sizes;
 use crate::qmp::commands::HumanMonitorCommand;
@@ -75,6 +77,19 @@ impl Usage {
     pub fn of_process(pid: u32, answer: &str) -> io::Result<Self> {
         let mappings = Mapping::of_process(pid)?;
         Ok(Self::of(&mappings, &RamBlock::parse_list(answer)))
+    }
+
+    /// Returns what fills the ranges of guest memory.
+    pub fn pages(&self) -> Vec<BlockPages> {
+        let pages = |block: &BlockUsage| BlockPages {
+            name: block.name.clone(),
+            pages: Pages {
+                resident_bytes: block.sizes.rss_bytes,
+                anonymous_bytes: block.sizes.anonymous_bytes,
+                swap_bytes: block.sizes.swap_bytes,
+            },
+        };
+        self.blocks.iter().map(pages).collect()
     }
 
     /// Returns the range that maps `path`.

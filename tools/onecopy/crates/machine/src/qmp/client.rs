@@ -4,38 +4,25 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::io::IoSlice;
 use std::io::Read;
 use std::io::Write;
-use std::mem::MaybeUninit;
+use std::marker::PhantomData;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::thread;
 use std::time::Duration;
-use std::time::Instant;
-
-use rustix::io::Errno;
-use rustix::net::connect;
-use rustix::net::sendmsg;
-use rustix::net::socket_with;
-use rustix::net::AddressFamily;
-use rustix::net::SendAncillaryBuffer;
-use rustix::net::SendAncillaryMessage;
-use rustix::net::SendFlags;
-use rustix::net::SocketAddrUnix;
-use rustix::net::SocketFlags;
-use rustix::net::SocketType;
 
 use super::commands::QmpCapabilities;
+use super::socket::dial;
+use super::socket::failure;
+use super::socket::send_with;
+use super::socket::timeout;
+use super::socket::Deadline;
 use super::wire::Message;
 use super::wire::Request;
 use super::Command;
 use super::Event;
 use super::QmpError;
-
-/// How often a monitor is tried again whose queue of connections is full.
-const RETRY: Duration = Duration::from_millis(10);
 
 /// A connected monitor.
 #[derive(Debug)]
@@ -46,27 +33,12 @@ pub struct Client {
     last_id: u64,
 }
 
-/// A point in time up to which an answer is waited for.
-#[derive(Debug, Clone, Copy)]
-struct Deadline {
-    start: Instant,
-    timeout: Duration,
-}
-
-impl Deadline {
-    fn after(timeout: Duration) -> Self {
-        Self {
-            start: Instant::now(),
-            timeout,
-        }
-    }
-
-    /// Returns the time that is left, `None` when there is none.
-    fn left(&self) -> Option<Duration> {
-        self.timeout
-            .checked_sub(self.start.elapsed())
-            .filter(|left| !left.is_zero())
-    }
+/// A command that was sent and whose answer has not been read.
+#[derive(Debug)]
+#[must_use = "the answer may be a refusal"]
+pub struct Pending<C> {
+    id: u64,
+    command: PhantomData<C>,
 }
 
 impl Client {
@@ -105,11 +77,13 @@ impl Client {
             events: VecDeque::new(),
             last_id: 0,
         };
+        // QEMU reads it when it has greeted; to wait for that would only wake it once more.
+        let negotiated = client.begin_until(&QmpCapabilities {}, deadline)?;
         while !matches!(
             client.receive("greeting", deadline)?,
             Message::Greeting { .. }
         ) {}
-        client.execute_until(&QmpCapabilities {}, deadline)?;
+        client.finish_until(negotiated, deadline)?;
         Ok(client)
     }
 
@@ -123,7 +97,37 @@ impl Client {
         command: &C,
         timeout: Duration,
     ) -> Result<C::Ok, QmpError> {
-        self.execute_until(command, Deadline::after(timeout))
+        let deadline = Deadline::after(timeout);
+        let pending = self.begin_until(command, deadline)?;
+        self.finish_until(pending, deadline)
+    }
+
+    /// Sends a command and does not wait for its answer. Where many QEMUs are asked, most of the time goes by
+    /// until each runs, so it should find all questions together.
+    ///
+    /// # Errors
+    ///
+    /// When QEMU has ended, or has not taken earlier commands within `timeout`.
+    pub fn begin<C: Command>(
+        &mut self,
+        command: &C,
+        timeout: Duration,
+    ) -> Result<Pending<C>, QmpError> {
+        self.begin_until(command, Deadline::after(timeout))
+    }
+
+    /// Returns the answer of a command that was sent. Answers are to be waited for in the order of their
+    /// commands: one that comes while a later one is waited for is lost.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::execute`].
+    pub fn finish<C: Command>(
+        &mut self,
+        pending: Pending<C>,
+        timeout: Duration,
+    ) -> Result<C::Ok, QmpError> {
+        self.finish_until(pending, Deadline::after(timeout))
     }
 
     /// As [`Self::execute`], for a command that takes an open file.
@@ -138,20 +142,28 @@ impl Client {
         timeout: Duration,
     ) -> Result<C::Ok, QmpError> {
         let deadline = Deadline::after(timeout);
-        let id = self.send(command, Some(file), deadline)?;
-        self.answer::<C>(id, deadline)
+        let pending = self.send(command, Some(file), deadline)?;
+        self.finish_until(pending, deadline)
     }
 
-    fn execute_until<C: Command>(
+    fn begin_until<C: Command>(
         &mut self,
         command: &C,
         deadline: Deadline,
-    ) -> Result<C::Ok, QmpError> {
-        let id = self.send(command, None, deadline)?;
-        self.answer::<C>(id, deadline)
+    ) -> Result<Pending<C>, QmpError> {
+        self.send(command, None, deadline)
     }
 
-    fn answer<C: Command>(&mut self, id: u64, deadline: Deadline) -> Result<C::Ok, QmpError> {
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an answer can be waited for once"
+    )]
+    fn finish_until<C: Command>(
+        &mut self,
+        pending: Pending<C>,
+        deadline: Deadline,
+    ) -> Result<C::Ok, QmpError> {
+        let id = pending.id;
         loop {
             match self.receive(C::NAME, deadline)? {
                 Message::Done {
@@ -226,7 +238,7 @@ impl Client {
         command: &C,
         file: Option<BorrowedFd<'_>>,
         deadline: Deadline,
-    ) -> Result<u64, QmpError> {
+    ) -> Result<Pending<C>, QmpError> {
         self.last_id += 1;
         let request = Request {
             execute: C::NAME,
@@ -248,7 +260,10 @@ impl Client {
         };
         sent.and_then(|sent| self.stream.write_all(line.get(sent..).unwrap_or_default()))
             .map_err(|error| failure(error, C::NAME, deadline))?;
-        Ok(self.last_id)
+        Ok(Pending {
+            id: self.last_id,
+            command: PhantomData,
+        })
     }
 
     fn receive(&mut self, doing: &str, deadline: Deadline) -> Result<Message, QmpError> {
@@ -279,56 +294,6 @@ impl Client {
                 Err(error) => return Err(failure(error, doing, deadline)),
             }
         }
-    }
-}
-
-/// Sends the beginning of a line together with an open file, and returns how much that was.
-fn send_with(stream: &UnixStream, line: &[u8], file: BorrowedFd<'_>) -> io::Result<usize> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let files = [file];
-    // There is room for one.
-    control.push(SendAncillaryMessage::ScmRights(&files));
-    let line = [IoSlice::new(line)];
-    Ok(sendmsg(stream, &line, &mut control, SendFlags::NOSIGNAL)?)
-}
-
-/// Connects to a socket. A QEMU that hangs accepts nobody: once its short queue is full, an ordinary
-/// connection would be waited for without end.
-fn dial(path: &Path, deadline: Deadline) -> Result<UnixStream, QmpError> {
-    let dial = || -> Result<UnixStream, Errno> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        connect(&socket, &SocketAddrUnix::new(path)?)?;
-        Ok(socket.into())
-    };
-    loop {
-        match dial() {
-            Ok(stream) => {
-                stream.set_nonblocking(false).map_err(QmpError::Io)?;
-                return Ok(stream);
-            }
-            Err(Errno::AGAIN | Errno::INTR) if deadline.left().is_some() => thread::sleep(RETRY),
-            Err(Errno::AGAIN | Errno::INTR) => return Err(timeout("connection", deadline)),
-            Err(error) => return Err(QmpError::Io(error.into())),
-        }
-    }
-}
-
-fn timeout(doing: &str, deadline: Deadline) -> QmpError {
-    QmpError::Timeout {
-        doing: doing.to_owned(),
-        waited: deadline.timeout,
-    }
-}
-
-fn failure(error: io::Error, doing: &str, deadline: Deadline) -> QmpError {
-    match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => timeout(doing, deadline),
-        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => QmpError::Closed {
-            doing: doing.to_owned(),
-        },
-        _ => QmpError::Io(error),
     }
 }
 
@@ -403,6 +368,25 @@ mod tests {
     }
 
     #[test]
+    fn commands_that_were_sent_together_have_their_own_answers() {
+        let (client, peer) = session(&[
+            READY,
+            "",
+            "{\"return\": {\"running\": true, \"status\": \"running\"}, \"id\": 2}\n\
+             {\"event\": \"A\"}\n\
+             {\"error\": {\"class\": \"GenericError\", \"desc\": \"not now\"}, \"id\": 3}\n",
+        ]);
+        let mut client = client.unwrap();
+        let status = client.begin(&QueryStatus {}, TIMEOUT).unwrap();
+        let stop = client.begin(&Stop {}, TIMEOUT).unwrap();
+        assert!(client.finish(status, TIMEOUT).unwrap().running);
+        let error = client.finish(stop, TIMEOUT).unwrap_err();
+        assert_eq!(error.to_string(), "QEMU refused stop: not now");
+        client.wait_event("A", TIMEOUT).unwrap();
+        peer.join().unwrap();
+    }
+
+    #[test]
     fn an_answer_of_another_form_is_shown() {
         let (client, _peer) = session(&[READY, "{\"return\": {\"running\": 5}, \"id\": 2}\n"]);
         let error = client
@@ -411,31 +395,6 @@ mod tests {
             .unwrap_err();
         assert!(matches!(error, QmpError::Malformed { .. }));
         assert!(error.to_string().contains("{\"running\":5}"), "{error}");
-    }
-
-    #[test]
-    fn a_monitor_that_accepts_nobody_is_given_up() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("qmp");
-        let address = SocketAddrUnix::new(&path).unwrap();
-        let listener = socket_with(
-            AddressFamily::UNIX,
-            SocketType::STREAM,
-            SocketFlags::CLOEXEC,
-            None,
-        );
-        let listener = listener.unwrap();
-        rustix::net::bind(&listener, &address).unwrap();
-        rustix::net::listen(&listener, 0).unwrap();
-        let _first = UnixStream::connect(&path).unwrap();
-        for ms in [30, 1] {
-            let error = Client::connect(&path, Duration::from_millis(ms)).unwrap_err();
-            let expected = format!("QEMU did not answer within {ms} ms: connection");
-            assert_eq!(error.to_string(), expected);
-        }
-        drop(listener);
-        let error = Client::connect(&path, TIMEOUT).unwrap_err();
-        assert!(matches!(error, QmpError::Io(_)), "{error}");
     }
 
     #[test]
