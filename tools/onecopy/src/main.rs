@@ -7,7 +7,6 @@ mod cli;
 mod commands;
 mod emulator;
 mod failure;
-mod files;
 mod json;
 mod keeper;
 mod manual;

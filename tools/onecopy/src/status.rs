@@ -201,11 +201,8 @@ mod tests {
         let full = io::Error::from(io::ErrorKind::StorageFull);
         let around = Err::<(), _>(full).context("Cannot write a");
         assert_eq!(of(around.unwrap_err()), Status::Shortage);
-        let denied = onecopy_store::Error::Io {
-            doing: "read",
-            path: "a".into(),
-            source: io::ErrorKind::PermissionDenied.into(),
-        };
+        let denied = onecopy_directory::failure::<onecopy_store::Error>("read", "a".as_ref());
+        let denied = denied(io::ErrorKind::PermissionDenied.into());
         assert_eq!(of(Error::Store(denied).into()), Status::Denied);
         let shadowed = SegmentError::Shadowed {
             member: "USR".parse().unwrap(),

@@ -6,12 +6,13 @@ use std::fs;
 
 use anyhow::Context;
 use clap::CommandFactory;
+use onecopy_directory::replace;
+use onecopy_directory::Manner;
 
 use crate::cli::Cli;
 use crate::cli::CompletionsArgs;
 use crate::cli::ManArgs;
 use crate::cli::SchemaArgs;
-use crate::files;
 use crate::json;
 use crate::json::SCHEMAS;
 use crate::manual;
@@ -33,7 +34,7 @@ pub(super) fn man(args: &ManArgs) -> anyhow::Result<String> {
     fs::create_dir_all(directory).with_context(place)?;
     let mut written = String::new();
     for (name, text) in manual::pages(Cli::command())? {
-        files::replace(&directory.join(&name), &text).with_context(place)?;
+        replace(&directory.join(&name), &text, Manner::PUBLIC).with_context(place)?;
         written.push_str(&name);
         written.push('\n');
     }

@@ -3,10 +3,11 @@
 //! `onecopy metrics`
 
 use anyhow::Context;
+use onecopy_directory::replace;
+use onecopy_directory::Manner;
 use onecopy_observe::Collector;
 
 use crate::cli::MetricsArgs;
-use crate::files;
 use crate::outcome::Measured;
 
 pub(super) fn run(
@@ -23,7 +24,7 @@ pub(super) fn run(
         });
     };
     let text = onecopy_observe::metrics(&sample);
-    files::replace(path, text.as_bytes())
+    replace(path, text.as_bytes(), Manner::PUBLIC)
         .with_context(|| format!("Cannot write {}", path.display()))?;
     Ok(Measured::Written)
 }

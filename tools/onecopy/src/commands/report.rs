@@ -5,12 +5,13 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context;
+use onecopy_directory::replace;
+use onecopy_directory::Manner;
 use onecopy_observe::report;
 use onecopy_observe::Collector;
 use onecopy_observe::History;
 
 use crate::cli::ReportArgs;
-use crate::files;
 use crate::outcome::Reported;
 
 pub(super) fn run(args: &ReportArgs, mut collector: Collector) -> anyhow::Result<Reported> {
@@ -22,7 +23,7 @@ pub(super) fn run(args: &ReportArgs, mut collector: Collector) -> anyhow::Result
         history.samples.push(collector.sample()?);
     }
     let html = report(&history)?;
-    files::replace(&args.output, html.as_bytes())
+    replace(&args.output, html.as_bytes(), Manner::PUBLIC)
         .with_context(|| format!("Cannot write {}", args.output.display()))?;
     let guests: BTreeSet<_> = history
         .samples

@@ -208,6 +208,50 @@ fn links_in_the_store_are_not_followed() {
 }
 
 #[test]
+fn nothing_is_written_or_removed_through_links_beside_a_generation() {
+    let dir = Dir::new();
+    dir.file("data", [1; 4096]);
+    let outside = dir.path("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("f"), "secret").unwrap();
+    let save = ["saveseg", "DATA", "--from-image", "data"];
+    dir.ok(&save);
+    let place = dir.path("store/segments/DATA");
+    let plant = |names: &[&str], target: &Path| {
+        for name in names {
+            symlink(target, place.join(name)).unwrap();
+        }
+    };
+    plant(
+        &[".draft", ".draft-a", ".current", "2.toml"],
+        &outside.join("f"),
+    );
+    plant(&[".draft-b", "definition.toml"], &outside);
+    // The skeleton is one that cannot be read, and the others are only leftovers.
+    let ran = dir.run(&save);
+    assert_eq!(ran.code, Some(6), "{ran:?}");
+    let said = "DATA/definition.toml is a symbolic link, which is not followed";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    fs::remove_file(place.join("definition.toml")).unwrap();
+    dir.ok(&save);
+    plant(&["3.seg", "definition.toml"], &outside.join("f"));
+    dir.ok(&["purge", "seg", "DATA"]);
+    let left: Vec<_> = fs::read_dir(&place).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+
+    fs::remove_file(place.join(".lock")).unwrap();
+    plant(&[".lock"], &outside.join("new"));
+    let ran = dir.run(&save);
+    assert_eq!(ran.code, Some(6));
+    eqnice!(
+        ran.stderr,
+        "onecopy: DIR/store/segments/DATA/.lock is a symbolic link, which is not followed; put the file itself there\n"
+    );
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
+    assert_eq!(fs::read_to_string(outside.join("f")).unwrap(), "secret");
+}
+
+#[test]
 fn the_current_generation_is_one_of_the_store() {
     let dir = Dir::new();
     dir.file("data", [1; 4096]);

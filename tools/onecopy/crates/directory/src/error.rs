@@ -53,12 +53,19 @@ pub enum Error {
 
 impl Error {
     /// Returns a closure for `map_err` that says what was being done to which file.
-    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io {
+    pub fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        failure(doing, path)
+    }
+}
+
+/// As [`Error::io`], for an error of which this one is a part.
+pub fn failure<E: From<Error>>(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> E {
+    let path = path.to_owned();
+    move |source| {
+        E::from(Error::Io {
             doing,
             path,
             source,
-        }
+        })
     }
 }

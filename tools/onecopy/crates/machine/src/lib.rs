@@ -28,8 +28,6 @@ mod outcome;
 mod process;
 mod qemu;
 pub mod qmp;
-mod spawn;
-mod tool;
 mod user;
 
 pub use self::config::Backing;

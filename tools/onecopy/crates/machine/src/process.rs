@@ -13,15 +13,14 @@ use std::thread;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use onecopy_child::spawn_bound;
+use onecopy_child::timespec;
 use rustix::event::poll;
 use rustix::event::PollFd;
 use rustix::event::PollFlags;
-use rustix::event::Timespec;
 use rustix::process::pidfd_open;
 use rustix::process::Pid;
 use rustix::process::PidfdFlags;
-
-use crate::spawn::spawn_bound;
 
 /// How much of standard error is kept.
 const STDERR_TAIL_BYTES: usize = 4096;
@@ -107,14 +106,6 @@ impl Drop for Process {
     fn drop(&mut self) {
         // Fails only when the process has been waited for already.
         let _ = self.kill();
-    }
-}
-
-/// Converts a time-out for `poll`; one too long to express waits for the longest possible time.
-pub(crate) fn timespec(timeout: Duration) -> Timespec {
-    Timespec {
-        tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),
-        tv_nsec: timeout.subsec_nanos().into(),
     }
 }
 

@@ -12,8 +12,8 @@ use std::str::FromStr;
 use crate::confinement::Confinement;
 use crate::options::Sandbox;
 use crate::options::Switch;
-use crate::tool::output_within;
-use crate::tool::DEADLINE;
+use onecopy_child::output_within;
+use onecopy_child::DEADLINE;
 
 /// The oldest QEMU whose options and commands we use.
 const MINIMUM: Version = Version {

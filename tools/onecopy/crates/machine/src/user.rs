@@ -19,8 +19,8 @@ use rustix::fs::open;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
 
-use crate::tool::output_within;
-use crate::tool::DEADLINE;
+use onecopy_child::output_within;
+use onecopy_child::DEADLINE;
 
 /// Where most users are. Others are asked for by name service.
 const PASSWD: &str = "/etc/passwd";
@@ -137,8 +137,7 @@ impl User {
     ///
     /// When it cannot be created, or is there.
     pub fn create_lent(&self, path: &Path) -> io::Result<()> {
-        File::create_new(path)?;
-        fs::set_permissions(path, Permissions::from_mode(0o600))?;
+        File::create_new(path)?.set_permissions(Permissions::from_mode(0o600))?;
         self.lend(path, true)
     }
 

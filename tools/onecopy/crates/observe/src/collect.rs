@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::io;
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -216,9 +217,5 @@ fn io_error(
     doing: &'static str,
     what: &'static str,
 ) -> impl FnOnce(io::Error) -> onecopy_system::Error {
-    move |source| onecopy_system::Error::Io {
-        doing,
-        path: PathBuf::from(what),
-        source,
-    }
+    onecopy_directory::failure(doing, Path::new(what))
 }

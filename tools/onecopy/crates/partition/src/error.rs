@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
+use onecopy_directory::failure;
 use onecopy_format::segment_space::Name;
 use onecopy_store::listed;
 use onecopy_store::Kind;
@@ -18,16 +19,6 @@ use crate::name::PartitionName;
 /// A failure of an operation on partitions.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A system call on a file failed.
-    #[error("Cannot {doing} {}", .path.display())]
-    Io {
-        /// What was being done, as a verb.
-        doing: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// Why it failed.
-        source: io::Error,
-    },
     /// A file cannot be used, or is held by another process.
     #[error(transparent)]
     Directory(#[from] onecopy_directory::Error),
@@ -109,18 +100,12 @@ pub enum Error {
 impl Error {
     /// Returns a closure for `map_err` that says what was being done to which file.
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io {
-            doing,
-            path,
-            source,
-        }
+        failure(doing, path)
     }
 
     /// Returns what kind of failure it is.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Io { source, .. } => source.into(),
             Self::Directory(error) => error.into(),
             Self::System(error) => error.kind(),
             Self::Unknown { .. } => Kind::Unknown,

@@ -2,6 +2,7 @@
 
 //! Files that people edit: TOML with the version of its format, and complaints with their place.
 
+use onecopy_directory::Misplaced;
 use serde::de::DeserializeOwned;
 use serde::Deserialize;
 use serde::Serialize;
@@ -13,15 +14,8 @@ pub(crate) const FORMAT: u32 = 1;
 #[derive(Debug, thiserror::Error)]
 pub enum FormError {
     /// It is not TOML, or a value is not what is expected.
-    #[error("line {line}, column {column}: {message}")]
-    Form {
-        /// The line, from 1.
-        line: usize,
-        /// The character in it, from 1.
-        column: usize,
-        /// What is wrong there.
-        message: String,
-    },
+    #[error(transparent)]
+    Form(Misplaced),
     /// It is of another version.
     #[error("it has format {found}, not {FORMAT}: it was written for another version of onecopy")]
     Format {
@@ -41,7 +35,7 @@ struct Version {
 
 /// Reads a text.
 pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, FormError> {
-    let form = |error| located(&error, text);
+    let form = |error| FormError::Form(Misplaced::of(&error, text));
     let version: Version = toml::from_str(text).map_err(form)?;
     if version.format != FORMAT {
         let found = version.format;
@@ -53,18 +47,6 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, FormError> {
 /// Writes a text.
 pub(crate) fn show(value: &impl Serialize) -> Result<String, FormError> {
     Ok(toml::to_string(value)?)
-}
-
-/// Says where in a text something is wrong.
-fn located(error: &toml::de::Error, text: &str) -> FormError {
-    let at = error.span().map_or(0, |span| span.start);
-    let before = text.get(..at).unwrap_or(text);
-    let line = before.rsplit('\n').next().unwrap_or_default();
-    FormError::Form {
-        line: before.matches('\n').count() + 1,
-        column: line.chars().count() + 1,
-        message: error.message().replace('\n', ", "),
-    }
 }
 
 #[cfg(test)]

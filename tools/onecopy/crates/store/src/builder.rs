@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
+use onecopy_directory::Directory;
 use onecopy_format::segment_space;
 use onecopy_format::segment_space::Member;
 use onecopy_format::segment_space::Name;
@@ -33,6 +34,7 @@ use crate::group::Group;
 use crate::progress::Meter;
 use crate::progress::Progress;
 use crate::progress::Stage;
+use crate::publish::Form;
 use crate::shelf::Shelf;
 use crate::space::Space;
 use crate::store::Store;
@@ -130,9 +132,10 @@ impl SpaceBuilder {
         self.check_members()?;
         // What takes time is not begun in vain, and who wants no group does not join one that comes meanwhile.
         self.group = Some(store.group_for(self.name, self.group.as_ref())?);
-        let directory = store.create_space_directory(self.name)?;
+        let shelf = store.shelf(self.name);
+        let directory = shelf.create()?;
         // Makes room: generations that nobody uses any more.
-        store.shelf(self.name).remove_unused()?;
+        shelf.remove_unused()?;
         let draft = Draft::create(&directory)?;
         let mut members = Vec::with_capacity(self.members.len());
         let mut offset_bytes = align(directory_end_bytes(self.members.len()));
@@ -141,7 +144,6 @@ impl SpaceBuilder {
             offset_bytes = member.end_bytes();
             members.push(member);
         }
-        let shelf = store.shelf(self.name);
         let space = self.publish(&draft, &shelf, &mut members, report)?;
         shelf.remove_unused()?;
         Ok(space)
@@ -171,7 +173,7 @@ impl SpaceBuilder {
         source: &MemberSource,
         offset_bytes: u64,
         draft: &Draft,
-        directory: &Path,
+        directory: &Directory,
         report: &mut dyn FnMut(Progress),
     ) -> Result<Member> {
         let at = Target {
@@ -195,7 +197,7 @@ impl SpaceBuilder {
         draft
             .file()
             .set_len(draft_bytes)
-            .map_err(Error::io("extend a file in", directory))?;
+            .map_err(Error::io("extend a file in", directory.location()))?;
         let mut sha256 = [0; 32];
         if source.kind.saved() {
             sha256 = at.sha256(size_bytes, report)?;
@@ -246,7 +248,7 @@ impl SpaceBuilder {
             space: self.name,
             member: at.name,
             ownership: self.ownership,
-            scratch: scratch.path(),
+            scratch: &scratch.open_path(),
         };
         mkfs.run(path, &image.path(), options).map_err(failed)?;
         let aligned = erofs::AlignedImage::plan(image.file()).map_err(|source| Error::Layout {
@@ -290,14 +292,14 @@ impl SpaceBuilder {
             .write_all_at(&block, 0)
             .map_err(Error::io("write a file in", directory))?;
         let attributes = self.attributes.as_deref();
-        let path = shelf.publish_in_group(self.group.as_ref(), || {
+        shelf.publish_in_group(self.group.as_ref(), || {
             publisher.publish(draft, generation, members, attributes)
         })?;
         if let Some(skeleton) = &self.skeleton {
             shelf.use_up(|text| text == skeleton)?;
         }
         // As soon as we do not have the lock, another save may replace and remove it.
-        Space::open(&path)
+        Space::open_in(publisher.directory(), &Form::Segment.file_name(generation))
     }
 }
 

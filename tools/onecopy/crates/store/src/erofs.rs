@@ -11,7 +11,6 @@
 //! The chunk-based layout lends itself to moving: file data is referred to only by block
 //! addresses in inodes, which have a fixed size, so nothing else in the image changes.
 
-mod child;
 mod format;
 mod image;
 mod mkfs;

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use onecopy_directory::failure;
 use onecopy_format::segment_space::FormatError;
 use onecopy_format::segment_space::Name;
 
@@ -20,17 +21,7 @@ use crate::kind::Kind;
 /// A failure of a store operation.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A system call on a file failed.
-    #[error("Cannot {doing} {}", .path.display())]
-    Io {
-        /// What was being done, as a verb.
-        doing: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// Why it failed.
-        source: io::Error,
-    },
-    /// A directory cannot be used.
+    /// A file or a directory cannot be used.
     #[error(transparent)]
     Directory(#[from] onecopy_directory::Error),
     /// The link to the current generation leads to something else.
@@ -133,18 +124,12 @@ pub enum Error {
 impl Error {
     /// Returns a closure for `map_err` that says what was being done to which file.
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io {
-            doing,
-            path,
-            source,
-        }
+        failure(doing, path)
     }
 
     /// Returns what kind of failure it is.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Io { source, .. } => source.into(),
             Self::NotFound { .. } => Kind::Unknown,
             Self::Directory(error) => error.into(),
             Self::Format { .. } | Self::Target { .. } | Self::Group { .. } => Kind::Damaged,

@@ -7,8 +7,6 @@
 //! told by it whom he shares it with.
 
 use std::fmt;
-use std::io;
-use std::path::Path;
 use std::str::FromStr;
 
 use onecopy_directory::Directory;
@@ -17,6 +15,7 @@ use onecopy_format::segment_space::Name;
 use crate::error::Error;
 use crate::publish::Form;
 use crate::shelf::Shelf;
+use crate::shelf::SKELETON;
 use crate::store::Store;
 use crate::Result;
 
@@ -150,12 +149,8 @@ impl Shelf {
     }
 
     /// Removes the group of what is not there any more. The caller has the lock.
-    pub(crate) fn forget_group(&self) -> Result<()> {
-        let Some(directory) = self.look()? else {
-            return Ok(());
-        };
-        let is_left = is_orphan(self.directory(), self.form(), self.is_defined());
-        if is_left.map_err(Error::io("read", self.directory()))? {
+    pub(crate) fn forget_group(&self, directory: &Directory) -> Result<()> {
+        if is_orphan(directory, self.form(), directory.has(SKELETON))? {
             directory.remove(FILE)?;
         }
         Ok(())
@@ -164,12 +159,11 @@ impl Shelf {
 
 /// Returns whether there is the file of a group in a directory that has neither generations nor a
 /// skeleton.
-pub(crate) fn is_orphan(directory: &Path, form: Form, is_defined: bool) -> io::Result<bool> {
-    let is_there = directory.join(FILE).symlink_metadata().is_ok();
-    if form == Form::System || is_defined || !is_there {
+pub(crate) fn is_orphan(directory: &Directory, form: Form, is_defined: bool) -> Result<bool> {
+    if form == Form::System || is_defined || !directory.has(FILE) {
         return Ok(false);
     }
-    Ok(form.numbers(directory)?.is_empty())
+    Ok(form.generations(directory)?.is_empty())
 }
 
 fn read(directory: &Directory) -> Result<Group> {

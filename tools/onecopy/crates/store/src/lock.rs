@@ -3,26 +3,22 @@
 //! The lock of a directory.
 
 use std::fs::File;
+use std::io;
 use std::path::Path;
-use std::thread;
 use std::time::Duration;
-use std::time::Instant;
 
-use rustix::fs::flock;
-use rustix::fs::open;
-use rustix::fs::FlockOperation;
-use rustix::fs::Mode;
-use rustix::fs::OFlags;
-use rustix::io::Errno;
+use onecopy_directory::lock_within;
+use onecopy_directory::Directory;
+use onecopy_directory::Sharing;
 
 use crate::error::Error;
 use crate::Result;
 
+/// Name of the file that is locked.
+const FILE: &str = ".lock";
+
 /// How long another process may hold the lock; it writes one block and renames.
 const TIMEOUT: Duration = Duration::from_secs(60);
-
-/// How often a held lock is tried again.
-const RETRY: Duration = Duration::from_millis(10);
 
 /// A held lock; it is released when this is dropped, at the latest when the process ends.
 #[derive(Debug)]
@@ -46,35 +42,32 @@ impl Lock {
     ///
     /// When somebody has it for longer than `timeout`, or the directory cannot be written to.
     pub fn exclusive_within(directory: &Path, timeout: Duration) -> Result<Self> {
-        let operation = FlockOperation::NonBlockingLockExclusive;
-        Self::wait(directory, operation, timeout)
+        let path = directory.join(FILE);
+        let missing = || Error::io("open", &path)(io::ErrorKind::NotFound.into());
+        let directory = Directory::open(directory)?.ok_or_else(missing)?;
+        Self::wait(&directory, Sharing::Exclusive, timeout)
+    }
+
+    /// As [`Self::exclusive`], in a directory that is open.
+    pub(crate) fn exclusive_in(directory: &Directory) -> Result<Self> {
+        Self::wait(directory, Sharing::Exclusive, TIMEOUT)
     }
 
     /// Waits until nobody has the exclusive lock, and keeps it from everybody.
-    pub(crate) fn shared(directory: &Path) -> Result<Self> {
-        Self::wait(directory, FlockOperation::NonBlockingLockShared, TIMEOUT)
+    pub(crate) fn shared_in(directory: &Directory) -> Result<Self> {
+        Self::wait(directory, Sharing::Shared, TIMEOUT)
     }
 
-    fn wait(directory: &Path, operation: FlockOperation, timeout: Duration) -> Result<Self> {
-        let path = directory.join(".lock");
-        // A link could lead to a file that has nothing to do with us.
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = open(&path, flags, Mode::from_raw_mode(0o644))
-            .map_err(|error| Error::io("open", &path)(error.into()))?
-            .into();
-        let start = Instant::now();
-        loop {
-            match flock(&file, operation) {
-                Ok(()) => return Ok(Self { _file: file }),
-                Err(Errno::WOULDBLOCK) if start.elapsed() < timeout => thread::sleep(RETRY),
-                Err(Errno::WOULDBLOCK) => {
-                    return Err(Error::Locked {
-                        path,
-                        waited: timeout,
-                    })
-                }
-                Err(error) => return Err(Error::io("lock", &path)(error.into())),
-            }
+    fn wait(directory: &Directory, sharing: Sharing, timeout: Duration) -> Result<Self> {
+        let file = directory.lock_file(FILE, 0o644)?;
+        let path = directory.path(FILE);
+        match lock_within(&file, sharing, timeout) {
+            Ok(true) => Ok(Self { _file: file }),
+            Ok(false) => Err(Error::Locked {
+                path,
+                waited: timeout,
+            }),
+            Err(error) => Err(Error::io("lock", &path)(error)),
         }
     }
 }

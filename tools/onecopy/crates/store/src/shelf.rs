@@ -9,7 +9,6 @@ mod hold;
 mod removal;
 mod skeleton;
 
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
@@ -23,7 +22,6 @@ use onecopy_format::segment_space::Name;
 pub use self::hold::hold;
 pub use self::hold::holders;
 pub use self::removal::Purged;
-pub(crate) use self::skeleton::replace;
 pub(crate) use self::skeleton::FILE as SKELETON;
 use crate::error::Error;
 use crate::publish::Form;
@@ -107,6 +105,16 @@ impl Shelf {
         Ok(parent.child(self.name.as_str())?)
     }
 
+    /// Opens the directory as [`Self::look`] does; it must be there.
+    ///
+    /// # Errors
+    ///
+    /// As there, and when there is none.
+    pub fn open(&self) -> Result<Directory> {
+        let missing = || Error::io("open", &self.directory)(io::ErrorKind::NotFound.into());
+        self.look()?.ok_or_else(missing)
+    }
+
     /// Opens the directory as [`Self::look`] does, and creates it if need be.
     ///
     /// # Errors
@@ -125,18 +133,14 @@ impl Shelf {
     ///
     /// When a directory cannot be read. One that does not exist is empty.
     pub fn names(root: &Path, form: Form) -> Result<Vec<Name>> {
-        let parent = &form.parent(root);
-        let entries = match fs::read_dir(parent) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(Error::io("read", parent)(error)),
+        let Some(root_directory) = Directory::open(root)? else {
+            return Ok(Vec::new());
+        };
+        let Some(parent) = root_directory.child(form.parent_name())? else {
+            return Ok(Vec::new());
         };
         let mut names = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(Error::io("read", parent))?;
-            let Some(name) = name_of(&entry.file_name()) else {
-                continue;
-            };
+        for name in parent.names()?.iter().filter_map(|name| name_of(name)) {
             let shelf = Self::new(root, form, name);
             if shelf.is_defined() || !shelf.generations()?.is_empty() {
                 names.push(name);
@@ -170,9 +174,7 @@ impl Shelf {
     ///
     /// As [`Publisher::lock`].
     pub fn lock(&self) -> Result<Publisher> {
-        // A link could lead to a directory that has nothing to do with us.
-        self.look()?;
-        Publisher::lock(&self.directory, self.form)
+        Publisher::lock_in(self.open()?, self.form)
     }
 
     /// Returns the numbers of the generations, in ascending order.
@@ -181,10 +183,10 @@ impl Shelf {
     ///
     /// When the directory cannot be read. One that does not exist is empty.
     pub fn generations(&self) -> Result<Vec<u64>> {
-        if !self.directory.exists() {
-            return Ok(Vec::new());
+        match self.look()? {
+            Some(directory) => self.form.generations(&directory),
+            None => Ok(Vec::new()),
         }
-        self.form.generations(&self.directory)
     }
 
     /// Returns the number of the generation that new guests get, if there is one.
@@ -193,15 +195,22 @@ impl Shelf {
     ///
     /// When the directory cannot be read, or the link leads to something else than a generation.
     pub fn current(&self) -> Result<Option<u64>> {
-        let link = self.directory.join(CURRENT);
-        match fs::read_link(&link) {
-            // Anything but the name of a generation could lead out of the store.
-            Ok(target) => match self.form.generation_of(&target) {
-                Some(generation) => Ok(Some(generation)),
-                None => Err(Error::Target { link, target }),
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io("read", &link)(error)),
+        match self.look()? {
+            Some(directory) => self.current_in(&directory),
+            None => Ok(None),
+        }
+    }
+
+    fn current_in(&self, directory: &Directory) -> Result<Option<u64>> {
+        let link = directory.path(CURRENT);
+        let found = directory.read_link(CURRENT);
+        let Some(target) = found.map_err(Error::io("read", &link))? else {
+            return Ok(None);
+        };
+        // Anything but the name of a generation could lead out of the store.
+        match self.form.generation_of(&target) {
+            Some(generation) => Ok(Some(generation)),
+            None => Err(Error::Target { link, target }),
         }
     }
 

@@ -62,11 +62,23 @@ impl Space {
     ///
     /// When the file cannot be read or breaks a rule of the format.
     pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(Error::io("open", path))?;
+        Self::read(file, path)
+    }
+
+    /// As [`Self::open`], in an open directory; a link is an error.
+    pub(crate) fn open_in(directory: &onecopy_directory::Directory, name: &str) -> Result<Self> {
+        let path = directory.path(name);
+        let missing = || Error::io("open", &path)(std::io::ErrorKind::NotFound.into());
+        let file = directory.file(name)?.ok_or_else(missing)?;
+        Self::read(file, &path)
+    }
+
+    fn read(file: File, path: &Path) -> Result<Self> {
         let invalid = |source| Error::Format {
             path: path.to_owned(),
             source,
         };
-        let file = File::open(path).map_err(Error::io("open", path))?;
         let file_bytes = file.metadata().map_err(Error::io("examine", path))?.len();
         let block = read_at_most(&file, 0, HEADER_BYTES as u64, file_bytes)
             .map_err(Error::io("read", path))?;

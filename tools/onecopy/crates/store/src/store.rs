@@ -11,7 +11,6 @@ use std::path::PathBuf;
 use onecopy_format::segment_space::Name;
 
 use crate::error::Error;
-use crate::lock::Lock;
 use crate::publish;
 use crate::publish::Form;
 use crate::shelf::Purged;
@@ -104,11 +103,14 @@ impl Store {
     /// When it does not exist or is invalid.
     pub fn generation(&self, name: Name, generation: u64) -> Result<Space> {
         let shelf = self.shelf(name);
-        if let Some(directory) = shelf.look()? {
-            // A link is an error.
-            directory.file(&Form::Segment.file_name(generation))?;
+        let file_name = Form::Segment.file_name(generation);
+        match shelf.look()? {
+            Some(directory) => Space::open_in(&directory, &file_name),
+            None => {
+                let path = shelf.path(generation);
+                Err(Error::io("open", &path)(io::ErrorKind::NotFound.into()))
+            }
         }
-        Space::open(&shelf.path(generation))
     }
 
     /// Purges a segment space: no new guest gets it, its skeleton is removed, and so are its
@@ -134,34 +136,6 @@ impl Store {
             root: self.root.clone(),
             existing: self.names()?,
         })
-    }
-
-    /// Removes what killed processes have left behind, and returns the number of files.
-    ///
-    /// # Errors
-    ///
-    /// When a directory cannot be read or a file not be removed.
-    pub fn remove_stale(&self) -> Result<usize> {
-        let directory = self.segments();
-        if !directory.exists() {
-            return Ok(0);
-        }
-        let mut removed = 0;
-        for entry in fs::read_dir(&directory).map_err(Error::io("read", &directory))? {
-            let path = entry.map_err(Error::io("read", &directory))?.path();
-            if path.is_dir() {
-                let _lock = Lock::exclusive(&path)?;
-                removed += publish::remove_leftovers(&path, Form::Segment)?;
-            }
-        }
-        Ok(removed)
-    }
-
-    /// Returns the directory of a segment space, created if need be.
-    pub(crate) fn create_space_directory(&self, name: Name) -> Result<PathBuf> {
-        let shelf = self.shelf(name);
-        shelf.create()?;
-        Ok(shelf.directory().to_owned())
     }
 
     fn segments(&self) -> PathBuf {

@@ -7,10 +7,9 @@ use std::fs::Permissions;
 use std::io;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
+use onecopy_directory::Directory;
 use rustix::fs::fallocate;
 use rustix::fs::fstatfs;
 use rustix::fs::FallocateFlags;
@@ -18,7 +17,9 @@ use rustix::io::Errno;
 use sha2::Digest;
 use sha2::Sha256;
 
+use crate::error::Error;
 use crate::manifest::SavedFile;
+use crate::Result;
 
 /// Bytes per read.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -31,14 +32,9 @@ const TMPFS_MAGIC: i64 = 0x0102_1994;
 
 /// Creates a file of zeroes and reserves its space, so that a full disk is noticed now and not by
 /// a guest that stores there.
-pub(crate) fn reserve(path: &Path, size_bytes: u64) -> io::Result<File> {
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        // Memory of processes comes here, and what it is to be is decided when it is sealed.
-        .mode(0o600)
-        .open(path)?;
+pub(crate) fn reserve(directory: &Directory, name: &str, size_bytes: u64) -> io::Result<File> {
+    // Memory of processes comes here, and what it is to be is decided when it is sealed.
+    let file = directory.create_file(name, 0o600)?;
     file.set_len(size_bytes)?;
     match fallocate(&file, FallocateFlags::empty(), 0, size_bytes) {
         // A file system that cannot reserve space finds out later.
@@ -54,14 +50,25 @@ pub(crate) const PRIVATE: u32 = 0o400;
 
 /// Gives back the space of blocks that are zero, except on tmpfs, makes the file read-only, writes it to disk and
 /// computes its digest.
-pub(crate) fn seal(path: &Path, name: &str, mode: u32) -> io::Result<SavedFile> {
-    let file = File::options().read(true).write(true).open(path)?;
+pub(crate) fn seal(directory: &Directory, name: &str, mode: u32) -> Result<SavedFile> {
+    // QEMU may have written it, and it could be led elsewhere.
+    let file = directory.open_to_write(name)?;
+    let (size_bytes, sha256) =
+        seal_file(&file, mode).map_err(Error::io("write", &directory.path(name)))?;
+    Ok(SavedFile {
+        name: name.to_owned(),
+        size_bytes,
+        sha256,
+    })
+}
+
+fn seal_file(file: &File, mode: u32) -> io::Result<(u64, String)> {
     let mut hasher = Sha256::new();
-    let mut holes = Holes::new(&file)?;
+    let mut holes = Holes::new(file)?;
     let mut buffer = vec![0; CHUNK_BYTES];
     let mut at = 0;
     loop {
-        let count = read_full(&file, &mut buffer, at)?;
+        let count = read_full(file, &mut buffer, at)?;
         let chunk = buffer.get(..count).unwrap_or_default();
         if chunk.is_empty() {
             break;
@@ -75,11 +82,7 @@ pub(crate) fn seal(path: &Path, name: &str, mode: u32) -> io::Result<SavedFile> 
     holes.punch(at)?;
     file.set_permissions(Permissions::from_mode(mode))?;
     file.sync_all()?;
-    Ok(SavedFile {
-        name: name.to_owned(),
-        size_bytes: at,
-        sha256: hexadecimal(&hasher.finalize()),
-    })
+    Ok((at, hexadecimal(&hasher.finalize())))
 }
 
 /// Computes the digest of a file, in hexadecimal.
@@ -165,18 +168,22 @@ mod tests {
 
     use super::*;
 
+    fn open(directory: &tempfile::TempDir) -> Directory {
+        Directory::open(directory.path()).unwrap().unwrap()
+    }
+
     #[test]
     fn a_sealed_file_has_holes_and_keeps_its_content() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a");
-        let file = reserve(&path, 8 << 20).unwrap();
+        let file = reserve(&open(&directory), "a", 8 << 20).unwrap();
         let mode = file.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         for at in [0, 3 << 20, (8 << 20) - 1] {
             file.write_all_at(b"x", at).unwrap();
         }
         let before = digest(&file).unwrap();
-        let sealed = seal(&path, "a", PUBLIC).unwrap();
+        let sealed = seal(&open(&directory), "a", PUBLIC).unwrap();
         assert_eq!((sealed.size_bytes, &sealed.sha256), (8 << 20, &before));
         assert_eq!(digest(&File::open(&path).unwrap()).unwrap(), before);
         let metadata = path.metadata().unwrap();
@@ -190,8 +197,8 @@ mod tests {
     fn a_file_that_is_in_memory_keeps_its_space() {
         let directory = tempfile::tempdir_in("/dev/shm").unwrap();
         let path = directory.path().join("a");
-        reserve(&path, 8 << 20).unwrap();
-        seal(&path, "a", PUBLIC).unwrap();
+        reserve(&open(&directory), "a", 8 << 20).unwrap();
+        seal(&open(&directory), "a", PUBLIC).unwrap();
         assert_eq!(path.metadata().unwrap().blocks() * 512, 8 << 20);
     }
 
@@ -200,12 +207,32 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state");
         std::fs::write(&path, "abc").unwrap();
-        let sealed = seal(&path, "state", PUBLIC).unwrap();
+        let sealed = seal(&open(&directory), "state", PUBLIC).unwrap();
         // The example of FIPS 180.
         assert_eq!(
             sealed.sha256,
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
         assert_eq!(sealed.size_bytes, 3);
+    }
+
+    #[test]
+    fn what_is_not_a_file_of_the_generation_is_not_sealed() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = open(&root);
+        let outside = root.path().join("outside");
+        std::fs::write(&outside, [0; 3 * BLOCK_BYTES]).unwrap();
+        let mode = || outside.metadata().unwrap().permissions().mode();
+        let before = mode();
+        std::os::unix::fs::symlink(&outside, root.path().join("state")).unwrap();
+        reserve(&directory, "state", 1).unwrap_err();
+        let said = seal(&directory, "state", PRIVATE).unwrap_err().to_string();
+        assert!(said.contains("/state is a symbolic link"), "{said}");
+        directory.create_child("d").unwrap();
+        seal(&directory, "d", PUBLIC).unwrap_err();
+        assert_eq!(
+            (mode(), outside.metadata().unwrap().len()),
+            (before, 3 << 12)
+        );
     }
 }

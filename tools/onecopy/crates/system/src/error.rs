@@ -7,6 +7,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use onecopy_directory::failure;
 use onecopy_format::resources::ResourceError;
 use onecopy_format::segment_space::Name;
 use onecopy_machine::qmp::QmpError;
@@ -32,16 +33,6 @@ use crate::spaces::SpaceError;
 /// A failure of an operation on saved systems or guests.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A system call on a file failed.
-    #[error("Cannot {doing} {}", .path.display())]
-    Io {
-        /// What was being done, as a verb.
-        doing: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// Why it failed.
-        source: io::Error,
-    },
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] onecopy_store::Error),
@@ -55,7 +46,7 @@ pub enum Error {
         /// The group that was asked for.
         wanted: Group,
     },
-    /// A directory cannot be used.
+    /// A file or a directory cannot be used.
     #[error(transparent)]
     Directory(#[from] onecopy_directory::Error),
     /// QEMU cannot be used.
@@ -327,18 +318,12 @@ pub enum Error {
 impl Error {
     /// Returns a closure for `map_err` that says what was being done to which file.
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io {
-            doing,
-            path,
-            source,
-        }
+        failure(doing, path)
     }
 
     /// Returns what kind of failure it is.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Io { source, .. } => source.into(),
             Self::Directory(error) => error.into(),
             Self::Store(error) => error.kind(),
             Self::Space(error) => error.kind(),

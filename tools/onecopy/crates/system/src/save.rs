@@ -7,22 +7,20 @@ mod running;
 mod template;
 
 use std::ffi::OsString;
-use std::fs;
-use std::path::Path;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
+use onecopy_directory::Directory;
 use onecopy_format::segment_space::Name;
 use onecopy_machine::options::Accel;
 use onecopy_machine::options::Cpu;
 use onecopy_machine::options::Kernel as Boot;
 use onecopy_machine::Interrupt;
 use onecopy_machine::Qemu;
-use onecopy_store::Form;
 use onecopy_store::Group;
-use onecopy_store::Publisher;
 use onecopy_store::Scratch;
 
 pub use self::running::save_running;
@@ -105,15 +103,19 @@ pub fn save(options: &SaveOptions, systems: &Systems) -> Result<Generation> {
         None => ranges::divide(&kernel.layout, options.memory_bytes, options.kernel_bytes)?,
     };
     let shelf = systems.shelf(options.name);
-    shelf.create()?;
-    let directory = shelf.directory();
+    let directory = shelf.create()?;
     // Makes room: drafts of killed processes, and generations that nobody uses any more.
     systems.remove_unused(options.name)?;
 
-    let draft = Scratch::create(directory)?;
+    let draft = Scratch::create(&directory)?;
     let command_line = command_line(options, &ranges);
-    let machine = run(options, &kernel, &ranges, &command_line, draft.path())?;
-    let files = seal(&ranges, draft.path(), content::PUBLIC, &options.interrupt)?;
+    let machine = run(options, &kernel, &ranges, &command_line, &draft)?;
+    let files = seal(
+        &ranges,
+        draft.directory(),
+        content::PUBLIC,
+        &options.interrupt,
+    )?;
     let definition = options.definition.as_ref();
     let restricted = definition.is_some_and(|definition| definition.restricted);
     let group = group(options, systems)?;
@@ -161,14 +163,16 @@ fn group(options: &SaveOptions, systems: &Systems) -> Result<Group> {
     Ok(current.map_or_else(Group::default, |current| current.manifest().group.clone()))
 }
 
-/// Runs the template until its state is in `directory`, and returns its machine.
+/// Runs the template until its state is in the draft, and returns its machine. QEMU opens its files itself,
+/// perhaps as another user, so it gets their paths.
 fn run(
     options: &SaveOptions,
     kernel: &Kernel,
     ranges: &[Range],
     command_line: &str,
-    directory: &Path,
+    draft: &Scratch,
 ) -> Result<Machine> {
+    let directory = draft.directory();
     reserve(ranges, directory)?;
     let machine = machine(options);
     let (qemu, accel) = (options.qemu.clone(), options.accel);
@@ -177,7 +181,7 @@ fn run(
         accel,
         &machine,
         ranges,
-        directory,
+        draft.path(),
         hardware::Role::Template,
     );
     config.name = format!("onecopy-template-{}", options.name);
@@ -190,7 +194,7 @@ fn run(
     config.interrupt = options.interrupt.clone();
     let mut template = Template::start(options.name, &config, &kernel.layout, ranges, directory)?;
     template.wait_for_save_point(options.timeout, &options.interrupt)?;
-    let found = template.save(&directory.join(STATE), options.protect)?;
+    let found = template.save(&directory.path(STATE), options.protect)?;
     Ok(Machine {
         board: found.board,
         qemu: found.qemu.to_string(),
@@ -200,12 +204,11 @@ fn run(
 }
 
 /// Makes the files of the ranges.
-fn reserve(ranges: &[Range], directory: &Path) -> Result<()> {
+fn reserve(ranges: &[Range], directory: &Directory) -> Result<()> {
     for range in ranges {
         if let Some(name) = range.file_name() {
-            let path = directory.join(name);
-            content::reserve(&path, range.size_bytes())
-                .map_err(Error::io("make room for", &path))?;
+            content::reserve(directory, &name, range.size_bytes())
+                .map_err(Error::io("make room for", &directory.path(&name)))?;
         }
     }
     Ok(())
@@ -243,15 +246,14 @@ fn command_line(options: &SaveOptions, ranges: &[Range]) -> String {
 
 fn seal(
     ranges: &[Range],
-    directory: &Path,
+    directory: &Directory,
     mode: u32,
     interrupt: &Interrupt,
 ) -> Result<Vec<SavedFile>> {
     let names = ranges.iter().filter_map(Range::file_name);
     let seal = |name: String| {
         interrupt.check()?;
-        let path = directory.join(&name);
-        content::seal(&path, &name, mode).map_err(Error::io("write", &path))
+        content::seal(directory, &name, mode)
     };
     names.chain([STATE.to_owned()]).map(seal).collect()
 }
@@ -266,22 +268,24 @@ fn publish(
     interrupt: &Interrupt,
     announce: impl FnOnce(&Manifest) -> Result<()>,
 ) -> Result<Generation> {
-    let directory = systems.directory(manifest.name);
-    let publisher = Publisher::lock(&directory, Form::System)?;
+    let publisher = systems.shelf(manifest.name).lock()?;
     interrupt.check()?;
     manifest.generation = publisher.next_generation()?;
-    let path = draft.path().join(manifest::FILE);
+    let directory = draft.directory();
+    let path = directory.path(manifest::FILE);
     let invalid = |source| Error::Manifest {
         path: path.clone(),
         source,
     };
     let text = manifest.to_text().map_err(invalid)?;
-    fs::write(&path, text)
-        .and_then(|()| content::seal(&path, manifest::FILE, content::PUBLIC))
+    directory
+        .create_file(manifest::FILE, 0o600)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
         .map_err(Error::io("write", &path))?;
+    content::seal(directory, manifest::FILE, content::PUBLIC)?;
     // What was just written need not be read again at the first IPL.
-    Stamp::of(draft.path(), &manifest)
-        .and_then(|stamp| stamp.remember(draft.path()))
+    Stamp::of(directory, &manifest)
+        .and_then(|stamp| stamp.remember(directory))
         .map_err(Error::io("write", draft.path()))?;
     announce(&manifest)?;
     publisher.publish_directory(draft, manifest.generation)?;

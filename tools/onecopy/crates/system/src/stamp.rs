@@ -6,16 +6,14 @@
 //! is a stamp beside them that says which files exactly it was about. Whatever happens to a file,
 //! its change time tells, because nobody can set that.
 
-use std::fs;
 use std::fs::Metadata;
 use std::io;
-use std::io::Write;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
+use onecopy_directory::Directory;
+use onecopy_directory::Manner;
 use serde::Deserialize;
 use serde::Serialize;
-use tempfile::NamedTempFile;
 
 use crate::manifest::Manifest;
 
@@ -43,9 +41,9 @@ struct Identity {
 
 impl Stamp {
     /// Describes the files as they are now.
-    pub(crate) fn of(directory: &Path, manifest: &Manifest) -> io::Result<Self> {
+    pub(crate) fn of(directory: &Directory, manifest: &Manifest) -> io::Result<Self> {
         let identity = |file: &crate::manifest::SavedFile| {
-            let metadata = fs::symlink_metadata(directory.join(&file.name))?;
+            let metadata = directory.metadata(&file.name)?;
             Ok(Identity::new(&file.name, &file.sha256, &metadata))
         };
         let files: io::Result<_> = manifest.files.iter().map(identity).collect();
@@ -53,19 +51,16 @@ impl Stamp {
     }
 
     /// Returns whether these files were verified.
-    pub(crate) fn is_known(&self, directory: &Path) -> bool {
-        let read = || serde_json::from_slice(&fs::read(directory.join(FILE)).ok()?).ok();
+    pub(crate) fn is_known(&self, directory: &Directory) -> bool {
+        let read = || serde_json::from_str(&directory.read(FILE).ok()??).ok();
         let known: Option<Self> = read();
         known.as_ref() == Some(self)
     }
 
     /// Remembers that these files were verified.
-    pub(crate) fn remember(&self, directory: &Path) -> io::Result<()> {
+    pub(crate) fn remember(&self, directory: &Directory) -> io::Result<()> {
         // Another process may read at any time, so the file appears complete or not at all.
-        let mut file = NamedTempFile::new_in(directory)?;
-        file.write_all(&serde_json::to_vec(self)?)?;
-        file.persist(directory.join(FILE))?;
-        Ok(())
+        directory.replace_shared(FILE, &serde_json::to_vec(self)?, Manner::PRIVATE)
     }
 }
 
@@ -85,60 +80,71 @@ impl Identity {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::thread;
     use std::time::Duration;
 
     use super::*;
     use crate::manifest::tests::manifest;
 
-    fn generation() -> (tempfile::TempDir, Manifest) {
-        let directory = tempfile::tempdir().unwrap();
+    fn generation() -> (tempfile::TempDir, Directory, Manifest) {
+        let root = tempfile::tempdir().unwrap();
+        let directory = Directory::open(root.path()).unwrap().unwrap();
         let manifest = manifest();
         for file in &manifest.files {
-            fs::write(directory.path().join(&file.name), "content").unwrap();
+            fs::write(directory.path(&file.name), "content").unwrap();
         }
-        (directory, manifest)
+        (root, directory, manifest)
     }
 
     #[test]
     fn what_was_verified_is_known_until_a_file_changes() {
-        let (directory, manifest) = generation();
-        let path = directory.path();
-        let stamp = Stamp::of(path, &manifest).unwrap();
-        assert!(!stamp.is_known(path));
-        stamp.remember(path).unwrap();
-        assert!(Stamp::of(path, &manifest).unwrap().is_known(path));
+        let (_root, directory, manifest) = generation();
+        let stamp = Stamp::of(&directory, &manifest).unwrap();
+        assert!(!stamp.is_known(&directory));
+        stamp.remember(&directory).unwrap();
+        assert!(Stamp::of(&directory, &manifest)
+            .unwrap()
+            .is_known(&directory));
 
         // The clock of a file system ticks every some milliseconds.
         thread::sleep(Duration::from_millis(20));
-        let file = path.join("state");
+        let file = directory.path("state");
         let before = file.metadata().unwrap();
         fs::write(&file, "CONTENT").unwrap();
         let written = fs::File::options().write(true).open(&file).unwrap();
         written.set_modified(before.modified().unwrap()).unwrap();
-        assert!(!Stamp::of(path, &manifest).unwrap().is_known(path));
+        assert!(!Stamp::of(&directory, &manifest)
+            .unwrap()
+            .is_known(&directory));
     }
 
     #[test]
     fn a_copy_or_another_digest_is_not_known() {
-        let (directory, mut manifest) = generation();
-        let path = directory.path();
-        let stamp = Stamp::of(path, &manifest).unwrap();
-        stamp.remember(path).unwrap();
-        let file = path.join("state");
-        fs::copy(&file, path.join("copy")).unwrap();
-        fs::rename(path.join("copy"), &file).unwrap();
-        assert!(!Stamp::of(path, &manifest).unwrap().is_known(path));
-        Stamp::of(path, &manifest).unwrap().remember(path).unwrap();
+        let (_root, directory, mut manifest) = generation();
+        let stamp = Stamp::of(&directory, &manifest).unwrap();
+        stamp.remember(&directory).unwrap();
+        let file = directory.path("state");
+        fs::copy(&file, directory.path("copy")).unwrap();
+        fs::rename(directory.path("copy"), &file).unwrap();
+        assert!(!Stamp::of(&directory, &manifest)
+            .unwrap()
+            .is_known(&directory));
+        Stamp::of(&directory, &manifest)
+            .unwrap()
+            .remember(&directory)
+            .unwrap();
         manifest.files[0].sha256 = "0".repeat(64);
-        assert!(!Stamp::of(path, &manifest).unwrap().is_known(path));
+        assert!(!Stamp::of(&directory, &manifest)
+            .unwrap()
+            .is_known(&directory));
     }
 
     #[test]
     fn rubbish_is_no_stamp() {
-        let (directory, manifest) = generation();
-        fs::write(directory.path().join(FILE), "{").unwrap();
-        let stamp = Stamp::of(directory.path(), &manifest).unwrap();
-        assert!(!stamp.is_known(directory.path()));
+        let (_root, directory, manifest) = generation();
+        fs::write(directory.path(FILE), "{").unwrap();
+        let stamp = Stamp::of(&directory, &manifest).unwrap();
+        assert!(!stamp.is_known(&directory));
     }
 }

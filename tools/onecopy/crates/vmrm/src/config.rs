@@ -10,6 +10,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use onecopy_directory::Misplaced;
 pub use onecopy_system::guests::Pattern;
 pub use onecopy_system::guests::PatternError;
 
@@ -53,16 +54,12 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// It is not TOML, or something in it is not what is expected.
-    #[error("{}:{line}:{column}: {message}", .path.display())]
+    #[error("{}:{}:{}: {}", .path.display(), .mistake.line, .mistake.column, .mistake.message)]
     Form {
         /// The file.
         path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// The character in it, from 1.
-        column: usize,
-        /// What is wrong there.
-        message: String,
+        /// What is wrong in it, and where.
+        mistake: Misplaced,
     },
 }
 
@@ -108,11 +105,9 @@ impl Config {
             return Err(unreadable(io::ErrorKind::FileTooLarge.into()));
         }
         let text = fs::read_to_string(path).map_err(unreadable)?;
-        file::parse(&text).map_err(|wrong| ConfigError::Form {
+        file::parse(&text).map_err(|mistake| ConfigError::Form {
             path: path.to_owned(),
-            line: wrong.line,
-            column: wrong.column,
-            message: wrong.message,
+            mistake,
         })
     }
 

@@ -12,11 +12,11 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use onecopy_directory::try_lock;
+use onecopy_directory::Sharing;
 use onecopy_system::Guests;
 use onecopy_system::MemoryQuery;
 use onecopy_system::Running;
-use rustix::fs::flock;
-use rustix::fs::FlockOperation;
 
 use crate::config::Config;
 use crate::config::ConfigError;
@@ -422,11 +422,11 @@ fn lock(run: &Path) -> Result<File> {
         source,
     };
     let file = open().map_err(failed)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(ServiceError::Busy {
+    match try_lock(&file, Sharing::Exclusive) {
+        Ok(true) => Ok(file),
+        Ok(false) => Err(ServiceError::Busy {
             run: run.to_owned(),
         }),
-        Err(error) => Err(failed(error.into())),
+        Err(error) => Err(failed(error)),
     }
 }

@@ -3,9 +3,10 @@
 //! Remembers the result of the trial boot for as long as the host runs.
 
 use std::fs;
-use std::io::Write;
 use std::path::PathBuf;
 
+use onecopy_directory::replace;
+use onecopy_directory::Manner;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -72,10 +73,7 @@ impl Cache {
         };
         fs::create_dir_all(directory)?;
         // Another process may read at any time, so the file appears complete or not at all.
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
-        file.write_all(&serde_json::to_vec(entry)?)?;
-        file.persist(&self.path)?;
-        Ok(())
+        replace(&self.path, &serde_json::to_vec(entry)?, Manner::PRIVATE)
     }
 }
 

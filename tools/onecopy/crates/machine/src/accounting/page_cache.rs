@@ -12,8 +12,8 @@ use std::process::Command;
 
 use serde::Deserialize;
 
-use crate::tool::output_within;
-use crate::tool::DEADLINE;
+use onecopy_child::output_within;
+use onecopy_child::DEADLINE;
 
 /// The cached part of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

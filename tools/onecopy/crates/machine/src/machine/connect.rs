@@ -21,11 +21,11 @@ use crate::error::Error;
 use crate::error::Report;
 use crate::interrupt::Interrupt;
 use crate::outcome::Outcome;
-use crate::process::timespec;
 use crate::process::Process;
 use crate::qemu::Qemu;
 use crate::qmp::QmpError;
 use crate::Result;
+use onecopy_child::timespec;
 
 /// What a QEMU says that was built without seccomp.
 const NO_SANDBOX: &str = "-sandbox support is not enabled";

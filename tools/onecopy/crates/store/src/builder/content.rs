@@ -6,6 +6,7 @@ use std::fs::File;
 use std::path::Path;
 use std::path::PathBuf;
 
+use onecopy_directory::Directory;
 use onecopy_format::segment_space::Name;
 use onecopy_format::segment_space::SegmentType;
 
@@ -68,7 +69,7 @@ pub enum Ownership {
 #[derive(Clone, Copy)]
 pub(super) struct Target<'a> {
     pub(super) draft: &'a Draft,
-    pub(super) directory: &'a Path,
+    pub(super) directory: &'a Directory,
     pub(super) name: Name,
     pub(super) offset_bytes: u64,
 }
@@ -81,7 +82,7 @@ impl Target<'_> {
     ) -> Result<[u8; 32]> {
         let mut meter = Meter::start(report, Stage::Hashing, Some(self.name), size_bytes);
         sha256(self.draft.file(), self.offset_bytes, size_bytes, &mut meter)
-            .map_err(Error::io("read a file in", self.directory))
+            .map_err(Error::io("read a file in", self.directory.location()))
     }
 }
 

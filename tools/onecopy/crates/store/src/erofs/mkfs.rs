@@ -10,13 +10,13 @@ use std::process::Command;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use onecopy_child::output_within;
+use onecopy_child::tail;
+use onecopy_child::DEADLINE;
 use onecopy_format::segment_space::Name;
 use sha2::Digest;
 use sha2::Sha256;
 
-use super::child::output_within;
-use super::child::run_bound;
-use super::child::tail;
 use crate::builder::Ownership;
 
 /// The oldest version with the options and the layout that we use.
@@ -24,9 +24,6 @@ const MINIMUM: (u32, u32) = (1, 8);
 
 /// How long an image may take.
 const TIMEOUT: Duration = Duration::from_secs(3600);
-
-/// How long it may take to say its version.
-const VERSION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why there is no image.
 #[derive(Debug, thiserror::Error)]
@@ -126,11 +123,11 @@ impl Mkfs {
     pub fn at(path: &Path) -> Result<Self, MkfsError> {
         let mut command = Command::new(path);
         command.arg("--version");
-        let said =
-            output_within(command, VERSION_TIMEOUT).map_err(|source| MkfsError::CannotRun {
-                path: path.to_owned(),
-                source,
-            })?;
+        let output = output_within(command, DEADLINE).map_err(|source| MkfsError::CannotRun {
+            path: path.to_owned(),
+            source,
+        })?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
         match parse_version(&said) {
             None => Err(MkfsError::NoVersion {
                 path: path.to_owned(),
@@ -186,18 +183,17 @@ impl Mkfs {
             command.arg("--all-root");
         }
         command.arg(image).arg(directory);
-        let failed = |source| MkfsError::CannotRun {
-            path: self.path.clone(),
-            source,
-        };
-        let stderr = tempfile::tempfile().map_err(failed)?;
-        match run_bound(command, &stderr, TIMEOUT).map_err(failed)? {
-            Some(status) if status.success() => Ok(()),
-            Some(status) => Err(MkfsError::Failed {
-                status,
-                stderr: tail(&stderr).map_err(failed)?,
+        match output_within(command, TIMEOUT) {
+            Ok(output) if output.status.success() => Ok(()),
+            Ok(output) => Err(MkfsError::Failed {
+                status: output.status,
+                stderr: tail(&output.stderr),
             }),
-            None => Err(MkfsError::Timeout),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(MkfsError::Timeout),
+            Err(source) => Err(MkfsError::CannotRun {
+                path: self.path.clone(),
+                source,
+            }),
         }
     }
 }

@@ -9,11 +9,11 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::flock;
+use onecopy_directory::try_lock;
+use onecopy_directory::Directory;
+use onecopy_directory::Sharing;
 use rustix::fs::major;
 use rustix::fs::minor;
-use rustix::fs::FlockOperation;
-use rustix::io::Errno;
 
 use crate::error::Error;
 use crate::Result;
@@ -28,21 +28,28 @@ const LOCKS: &str = "/proc/locks";
 ///
 /// When it cannot be locked.
 pub fn hold(file: &File, path: &Path) -> Result<bool> {
-    match flock(file, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => Ok(is_same(file, path)),
-        Err(Errno::WOULDBLOCK) => Ok(false),
-        Err(error) => Err(Error::io("lock", path)(error.into())),
-    }
+    let locked = try_lock(file, Sharing::Shared);
+    Ok(locked.map_err(Error::io("lock", path))? && is_same(file, path))
+}
+
+/// What nobody else can take into use while this is there.
+#[derive(Debug)]
+pub(super) struct Seized {
+    _file: Option<File>,
 }
 
 /// Locks a generation that nobody holds, so that nobody does; [`None`] if somebody holds it.
-pub(super) fn seize(path: &Path) -> io::Result<Option<File>> {
-    let file = File::open(path)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(file)),
-        Err(Errno::WOULDBLOCK) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+pub(super) fn seize(directory: &Directory, name: &str) -> Result<Option<Seized>> {
+    let path = directory.path(name);
+    let file = match directory.file(name) {
+        Ok(Some(file)) => file,
+        Ok(None) => return Err(Error::io("open", &path)(io::ErrorKind::NotFound.into())),
+        // A link is no generation, so nobody holds it, and what it leads to is not ours.
+        Err(onecopy_directory::Error::Link(_)) => return Ok(Some(Seized { _file: None })),
+        Err(error) => return Err(error.into()),
+    };
+    let locked = try_lock(&file, Sharing::Exclusive).map_err(Error::io("lock", &path))?;
+    Ok(locked.then_some(Seized { _file: Some(file) }))
 }
 
 /// Returns the processes that have taken a generation into use and still live, as far as the kernel
@@ -130,10 +137,12 @@ mod tests {
         let file = File::open(&path).unwrap();
         assert!(hold(&file, &path).unwrap());
         assert_eq!(holders(&path).unwrap(), [std::process::id()]);
-        assert!(seize(&path).unwrap().is_none());
+        let open = Directory::open(directory.path()).unwrap().unwrap();
+        let is_seized = || seize(&open, "1.seg").unwrap().is_some();
+        assert!(!is_seized());
         drop(file);
         assert_eq!(holders(&path).unwrap(), [0; 0]);
-        assert!(seize(&path).unwrap().is_some());
+        assert!(is_seized());
     }
 
     #[test]

@@ -2,15 +2,16 @@
 
 //! Removing generations that nobody uses, and skeletons.
 
-use std::fs;
 use std::io;
-use std::path::Path;
+
+use onecopy_directory::Directory;
 
 use super::hold::seize;
+use super::skeleton;
 use super::Shelf;
 use crate::error::Error;
 use crate::lock::Lock;
-use crate::publish::remove_if_there;
+use crate::publish::beside;
 use crate::publish::Form;
 use crate::publish::CURRENT;
 use crate::Result;
@@ -41,13 +42,14 @@ impl Shelf {
         if !self.is_defined() && self.generations()?.is_empty() {
             return Ok(None);
         }
-        let _right = self.lock()?;
-        let current = self.directory.join(CURRENT);
-        remove_if_there(&current).map_err(Error::io("remove", &current))?;
-        let skeleton = self.remove_skeleton();
+        let right = self.lock()?;
+        let directory = right.directory();
+        let current = directory.remove_file(CURRENT);
+        current.map_err(Error::io("remove", &directory.path(CURRENT)))?;
+        let skeleton = skeleton::remove(directory);
         Ok(Some(Purged {
             skeleton: skeleton.map_err(Error::io("remove the skeleton in", &self.directory))?,
-            ..self.remove_unused_locked()?
+            ..self.remove_unused_in(directory)?
         }))
     }
 
@@ -58,11 +60,11 @@ impl Shelf {
     ///
     /// When a file cannot be removed.
     pub fn remove_unused(&self) -> Result<Purged> {
-        if !self.directory.exists() {
+        if self.look()?.is_none() {
             return Ok(Purged::default());
         }
-        let _right = self.lock()?;
-        self.remove_unused_locked()
+        let right = self.lock()?;
+        self.remove_unused_in(right.directory())
     }
 
     /// Removes a generation that we have used, and all others as [`Self::remove_unused`] does, unless new
@@ -84,69 +86,69 @@ impl Shelf {
     ///
     /// When the directory cannot be read or locked.
     pub fn unused(&self) -> Result<Vec<u64>> {
-        if !self.directory.exists() {
+        let Some(directory) = self.look()? else {
             return Ok(Vec::new());
-        }
+        };
         // Nobody publishes meanwhile: a generation has its name before it is current.
-        let _lock = Lock::exclusive(&self.directory)?;
-        let current = self.current()?;
+        let _lock = Lock::exclusive_in(&directory)?;
+        let current = self.current_in(&directory)?;
         let mut unused = Vec::new();
-        for generation in self.generations()? {
-            let path = self.path(generation);
-            if current != Some(generation)
-                && seize(&path).map_err(Error::io("lock", &path))?.is_some()
-            {
+        for generation in self.form.generations(&directory)? {
+            let name = self.form.file_name(generation);
+            if current != Some(generation) && seize(&directory, &name)?.is_some() {
                 unused.push(generation);
             }
         }
         Ok(unused)
     }
 
-    /// The caller has the lock of the name.
-    fn remove_unused_locked(&self) -> Result<Purged> {
+    /// The caller has the lock of the name, in this directory.
+    fn remove_unused_in(&self, directory: &Directory) -> Result<Purged> {
         let mut purged = Purged::default();
-        let current = self.current()?;
-        for generation in self.generations()? {
+        let current = self.current_in(directory)?;
+        for generation in self.form.generations(directory)? {
             if current == Some(generation) {
                 continue;
             }
-            let path = self.path(generation);
-            let hidden = self.directory.join(format!("{HIDDEN}{generation}"));
-            let removed = self
-                .remove(generation, &path, &hidden)
-                .map_err(Error::io("remove", &path))?;
-            if removed {
+            if self.remove(directory, generation)? {
                 purged.removed.push(generation);
             } else {
                 purged.pending.push(generation);
             }
         }
-        self.forget_group()?;
+        self.forget_group(directory)?;
         Ok(purged)
     }
 
     /// Removes a generation unless somebody uses it, and says whether it is gone.
-    fn remove(&self, generation: u64, path: &Path, hidden: &Path) -> io::Result<bool> {
-        let Some(_lock) = seize(path)? else {
+    fn remove(&self, directory: &Directory, generation: u64) -> Result<bool> {
+        let name = self.form.file_name(generation);
+        let Some(_seized) = seize(directory, &name)? else {
             return Ok(false);
         };
-        match self.form {
-            Form::Segment => {
-                fs::remove_file(path)?;
-                remove_if_there(&self.attributes_path(generation))?;
+        let remove = || -> io::Result<()> {
+            match self.form {
+                Form::Segment => {
+                    directory.remove_file(&name)?;
+                    directory.remove_file(beside(generation))?;
+                }
+                Form::System => {
+                    // It disappears as a whole.
+                    let hidden = format!("{HIDDEN}{generation}");
+                    directory.rename(&name, &hidden)?;
+                    directory.remove_tree(&hidden)?;
+                }
             }
-            Form::System => {
-                // It disappears as a whole.
-                fs::rename(path, hidden)?;
-                fs::remove_dir_all(hidden)?;
-            }
-        }
+            Ok(())
+        };
+        remove().map_err(Error::io("remove", &directory.path(&name)))?;
         Ok(true)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::fs::File;
     use std::os::unix::fs::symlink;
 
@@ -194,5 +196,54 @@ mod tests {
             Ok::<_, Error>(hold(&file, &path)?.then_some(generation))
         });
         assert_eq!(taken.unwrap(), None);
+    }
+
+    #[test]
+    fn a_purge_removes_links_and_not_what_they_lead_to() {
+        let (root, shelf) = shelf(&[1], 1);
+        let outside = root.path().join("outside");
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("f"), "secret").unwrap();
+        symlink(outside.join("f"), shelf.path(2)).unwrap();
+        symlink("nowhere", shelf.path(3)).unwrap();
+        fs::remove_file(shelf.attributes_path(1)).unwrap();
+        symlink(outside.join("f"), shelf.attributes_path(1)).unwrap();
+        symlink(outside.join("f"), shelf.skeleton()).unwrap();
+        assert_eq!(shelf.unused().unwrap(), [2, 3]);
+        let purged = shelf.purge().unwrap().unwrap();
+        assert_eq!((purged.removed, purged.skeleton), (vec![1, 2, 3], true));
+        let name = "LX".parse().unwrap();
+        let system = Shelf::new(root.path(), Form::System, name);
+        system.create().unwrap();
+        symlink(&outside, system.path(1)).unwrap();
+        fs::create_dir(system.path(2)).unwrap();
+        symlink(&outside, system.path(2).join("out")).unwrap();
+        assert_eq!(system.purge().unwrap().unwrap().removed, [1, 2]);
+        assert_eq!(system.look().unwrap().unwrap().names().unwrap(), [".lock"]);
+        assert_eq!(fs::read_to_string(outside.join("f")).unwrap(), "secret");
+    }
+
+    #[test]
+    fn nothing_is_done_in_what_a_link_leads_to() {
+        let (root, shelf) = shelf(&[1, 2], 2);
+        let moved = root.path().join("moved");
+        fs::rename(shelf.directory(), &moved).unwrap();
+        symlink(&moved, shelf.directory()).unwrap();
+        let before = fs::read_dir(&moved).unwrap().count();
+        for error in [
+            shelf.purge().unwrap_err(),
+            shelf.remove_unused().unwrap_err(),
+            shelf.unused().unwrap_err(),
+            shelf.define("text").unwrap_err(),
+            shelf.lock().unwrap_err(),
+            shelf.current().unwrap_err(),
+        ] {
+            let said = error.to_string();
+            assert!(
+                said.contains("USR is a symbolic link, which is not"),
+                "{said}"
+            );
+        }
+        assert_eq!(fs::read_dir(&moved).unwrap().count(), before);
     }
 }

@@ -6,25 +6,19 @@
 //! lock of the name, so a save never sees one that another save is using up. What it says is for others
 //! to know.
 
-use std::fs;
-use std::fs::File;
-use std::fs::Permissions;
 use std::io;
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::path::PathBuf;
+
+use onecopy_directory::Directory;
 
 use super::Shelf;
 use crate::error::Error;
 use crate::publish::beside;
+use crate::publish::Publisher;
 use crate::Result;
 
 /// Name of the file.
 pub(crate) const FILE: &str = "definition.toml";
-
-/// What files begin with that a killed process may leave; see [`crate::Scratch`].
-const DRAFT: &str = ".draft-";
 
 impl Shelf {
     /// Makes a text the skeleton, in place of one that there is, and returns its path.
@@ -33,12 +27,9 @@ impl Shelf {
     ///
     /// When it cannot be written; the skeleton is then as it was.
     pub fn define(&self, text: &str) -> Result<PathBuf> {
-        let path = self.skeleton();
-        let directory = &self.directory;
-        self.create()?;
-        let _right = self.lock()?;
-        replace(directory, &path, text).map_err(Error::io("write", &path))?;
-        Ok(path)
+        let right = Publisher::lock_in(self.create()?, self.form)?;
+        right.directory().replace(FILE, text)?;
+        Ok(self.skeleton())
     }
 
     /// Reads the skeleton, if there is one.
@@ -52,7 +43,8 @@ impl Shelf {
 
     /// Returns whether there is a skeleton, perhaps a damaged one.
     pub fn is_defined(&self) -> bool {
-        self.skeleton().exists()
+        let directory = self.look().ok().flatten();
+        directory.is_some_and(|directory| directory.has(FILE))
     }
 
     /// Returns the path of the skeleton.
@@ -68,10 +60,11 @@ impl Shelf {
     ///
     /// When it cannot be removed.
     pub fn use_up(&self, is_saved: impl FnOnce(&str) -> bool) -> Result<()> {
-        let path = self.skeleton();
-        let text = fs::read_to_string(&path).unwrap_or_default();
-        if is_saved(&text) {
-            self.remove_skeleton().map_err(Error::io("remove", &path))?;
+        let directory = self.open()?;
+        // One that cannot be read is not what was saved.
+        let text = directory.read(FILE).ok().flatten();
+        if is_saved(&text.unwrap_or_default()) {
+            remove(&directory).map_err(Error::io("remove", &self.skeleton()))?;
         }
         Ok(())
     }
@@ -90,17 +83,6 @@ impl Shelf {
         self.directory.join(beside(generation))
     }
 
-    /// Removes the skeleton, and says whether there was one. The caller has the lock.
-    pub(super) fn remove_skeleton(&self) -> io::Result<bool> {
-        match fs::remove_file(self.skeleton()) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(error),
-        }
-        File::open(&self.directory)?.sync_all()?;
-        Ok(true)
-    }
-
     /// Reads a file beside the generations, if it is there; a link is an error.
     fn read(&self, name: &str) -> Result<Option<String>> {
         match self.look()? {
@@ -110,14 +92,11 @@ impl Shelf {
     }
 }
 
-/// Replaces a file in one step; its directory is locked.
-pub(crate) fn replace(directory: &Path, path: &Path, text: &str) -> io::Result<()> {
-    let mut file = tempfile::Builder::new()
-        .prefix(DRAFT)
-        .permissions(Permissions::from_mode(0o644))
-        .tempfile_in(directory)?;
-    file.as_file_mut().write_all(text.as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    File::open(directory)?.sync_all()
+/// Removes the skeleton, and says whether there was one. The caller has the lock.
+pub(super) fn remove(directory: &Directory) -> io::Result<bool> {
+    let is_gone = directory.remove_file(FILE)?;
+    if is_gone {
+        directory.sync()?;
+    }
+    Ok(is_gone)
 }

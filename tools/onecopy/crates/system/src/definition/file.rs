@@ -2,6 +2,7 @@
 
 //! The file of a definition. People edit it, so it has no seal, and complaints name the place.
 
+use onecopy_directory::Misplaced;
 use onecopy_format::segment_space::Name;
 use serde::de::DeserializeOwned;
 use serde::Deserialize;
@@ -13,15 +14,8 @@ use super::FORMAT;
 #[derive(Debug, thiserror::Error)]
 pub enum DefinitionError {
     /// It is not TOML, or a value is not what is expected.
-    #[error("line {line}, column {column}: {message}")]
-    Form {
-        /// The line, from 1.
-        line: usize,
-        /// The character in it, from 1.
-        column: usize,
-        /// What is wrong there.
-        message: String,
-    },
+    #[error(transparent)]
+    Form(Misplaced),
     /// It is of another version.
     #[error("it has format {found}, not {FORMAT}: it was written by another version of onecopy")]
     Format {
@@ -70,7 +64,7 @@ impl Definition {
 
 /// Reads a text of our version.
 pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, DefinitionError> {
-    let form = |error| located(&error, text);
+    let form = |error| DefinitionError::Form(Misplaced::of(&error, text));
     let version: Version = toml::from_str(text).map_err(form)?;
     if version.format != FORMAT {
         let found = version.format;
@@ -83,18 +77,6 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, DefinitionErro
 #[derive(Debug, Deserialize)]
 struct Version {
     format: u32,
-}
-
-/// Says where in a text something is wrong.
-fn located(error: &toml::de::Error, text: &str) -> DefinitionError {
-    let at = error.span().map_or(0, |span| span.start);
-    let before = text.get(..at).unwrap_or(text);
-    let line = before.rsplit('\n').next().unwrap_or_default();
-    DefinitionError::Form {
-        line: before.matches('\n').count() + 1,
-        column: line.chars().count() + 1,
-        message: error.message().replace('\n', ", "),
-    }
 }
 
 #[cfg(test)]

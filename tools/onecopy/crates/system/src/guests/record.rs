@@ -3,16 +3,17 @@
 //! What is known about a guest that runs.
 
 use std::io;
-use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 
+use onecopy_directory::replace;
 use onecopy_directory::Directory;
+use onecopy_directory::Manner;
+use onecopy_directory::Misplaced;
 use onecopy_format::segment_space::Name;
 use onecopy_store::Group;
 use serde::Deserialize;
 use serde::Serialize;
-use tempfile::NamedTempFile;
 
 use super::GuestName;
 use crate::error::Error;
@@ -32,15 +33,8 @@ pub enum RecordError {
     #[error(transparent)]
     Read(#[from] onecopy_directory::Error),
     /// Its text is not a record of our version.
-    #[error("line {line}, column {column}: {message}")]
-    Form {
-        /// The line, from 1.
-        line: usize,
-        /// The column in it, from 1.
-        column: usize,
-        /// What is wrong there.
-        message: String,
-    },
+    #[error(transparent)]
+    Form(Misplaced),
 }
 
 /// What is known about a guest.
@@ -147,10 +141,7 @@ impl Record {
     pub(crate) fn write(&self, directory: &Path) -> io::Result<()> {
         let text = toml::to_string(self).map_err(io::Error::other)?;
         // Others may read at any time, so the file appears complete or not at all.
-        let mut file = NamedTempFile::new_in(directory)?;
-        file.write_all(text.as_bytes())?;
-        file.persist(directory.join(FILE))?;
-        Ok(())
+        replace(&directory.join(FILE), text.as_bytes(), Manner::PRIVATE)
     }
 }
 
@@ -168,14 +159,5 @@ pub(super) fn read_in(directory: &Directory, name: &str) -> Result<Option<Record
 }
 
 fn parse(text: &str) -> std::result::Result<Record, RecordError> {
-    toml::from_str(text).map_err(|error: toml::de::Error| {
-        let at = error.span().map_or(0, |span| span.start);
-        let before = text.get(..at).unwrap_or(text);
-        let line = before.rsplit('\n').next().unwrap_or_default();
-        RecordError::Form {
-            line: before.matches('\n').count() + 1,
-            column: line.chars().count() + 1,
-            message: error.message().replace('\n', ", "),
-        }
-    })
+    toml::from_str(text).map_err(|error| RecordError::Form(Misplaced::of(&error, text)))
 }

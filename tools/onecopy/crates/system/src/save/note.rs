@@ -7,16 +7,14 @@
 
 use std::fs;
 use std::io;
-use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 
+use onecopy_directory::replace;
+use onecopy_directory::Manner;
 use onecopy_format::segment_space::Name;
-use onecopy_store::Form;
-use onecopy_store::Publisher;
 use serde::Deserialize;
 use serde::Serialize;
-use tempfile::NamedTempFile;
 
 use crate::error::Error;
 use crate::guests::SAVED_AS;
@@ -54,10 +52,7 @@ impl Note {
         let write = || {
             let text = toml::to_string(self).map_err(io::Error::other)?;
             // We may be killed, so the file appears complete or not at all.
-            let mut file = NamedTempFile::new_in(directory)?;
-            file.write_all(text.as_bytes())?;
-            file.persist(directory.join(SAVED_AS))?;
-            Ok(())
+            replace(&directory.join(SAVED_AS), text.as_bytes(), Manner::PRIVATE)
         };
         write().map_err(Error::io("write to", directory))
     }
@@ -77,12 +72,12 @@ impl Note {
     /// Returns the generation if it was published, and is still there.
     fn published(&self) -> Result<Option<Generation>> {
         let systems = Systems::open(&self.store);
-        let directory = systems.directory(self.name);
-        if !directory.exists() {
+        let shelf = systems.shelf(self.name);
+        if shelf.look()?.is_none() {
             return Ok(None);
         }
         // Removes a generation that has its name but has not become current.
-        let _right = Publisher::lock(&directory, Form::System)?;
+        let _right = shelf.lock()?;
         if !systems.generations(self.name)?.contains(&self.generation) {
             return Ok(None);
         }

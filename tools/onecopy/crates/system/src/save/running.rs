@@ -7,7 +7,8 @@
 //! stopped and with all its memory, into a second machine, whose saved ranges are files as those of a
 //! template are. That one never runs; its state is saved as a template's is.
 
-use std::fs;
+use std::io;
+use std::io::Read;
 use std::mem;
 use std::path::Path;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use onecopy_directory::Directory;
 use onecopy_format::saved_kernel;
 use onecopy_format::segment_space::Name;
 use onecopy_machine::qmp::commands;
@@ -106,14 +108,14 @@ pub fn save_running(
         skeleton.check_guest(&record.guest, source.manifest())?;
     }
     let shelf = systems.shelf(options.name);
-    shelf.create()?;
-    let directory = shelf.directory();
+    let directory = shelf.create()?;
     systems.remove_unused(options.name)?;
 
-    let draft = Scratch::create(directory)?;
-    wait_for_save_point(options, running, source.manifest(), draft.path())?;
+    let draft = Scratch::create(&directory)?;
+    let draft_directory = draft.directory();
+    wait_for_save_point(options, running, source.manifest(), draft_directory)?;
     let stopped = Stopped::new(running)?;
-    let files = save_stopped(options, running, &source, draft.path())?;
+    let files = save_stopped(options, running, &source, draft_directory)?;
     let manifest = Manifest {
         name: options.name,
         generation: 0,
@@ -217,7 +219,7 @@ fn wait_for_save_point(
     options: &RunningOptions,
     running: &Running,
     manifest: &Manifest,
-    draft: &Path,
+    draft: &Directory,
 ) -> Result<()> {
     let start = Instant::now();
     while gate_state(running, manifest, draft)? != Some(saved_kernel::Gate::Waiting) {
@@ -238,13 +240,25 @@ fn wait_for_save_point(
 fn gate_state(
     running: &Running,
     manifest: &Manifest,
-    draft: &Path,
+    draft: &Directory,
 ) -> Result<Option<saved_kernel::Gate>> {
-    let path = draft.join(GATE);
+    let path = draft.path(GATE);
+    // QEMU writes it, perhaps as another user, so it gets the path.
     running.copy_memory(manifest.kernel.gate, saved_kernel::GATE_BYTES as u64, &path)?;
-    let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
-    fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+    let missing = || Error::io("read", &path)(io::ErrorKind::NotFound.into());
+    let file = draft.file(GATE)?.ok_or_else(missing)?;
+    let mut bytes = Vec::new();
+    file.take(saved_kernel::GATE_BYTES as u64)
+        .read_to_end(&mut bytes)
+        .map_err(Error::io("read", &path))?;
+    remove(draft, GATE)?;
     Ok(saved_kernel::Gate::parse(&bytes))
+}
+
+fn remove(draft: &Directory, name: &str) -> Result<()> {
+    let removed = draft.remove_file(name);
+    removed.map_err(Error::io("remove", &draft.path(name)))?;
+    Ok(())
 }
 
 /// Writes the files of the generation for a guest that is stopped.
@@ -252,7 +266,7 @@ fn save_stopped(
     options: &RunningOptions,
     running: &Running,
     source: &Generation,
-    draft: &Path,
+    draft: &Directory,
 ) -> Result<Vec<SavedFile>> {
     let manifest = source.manifest();
     // It may have lost its patience in the last moment.
@@ -260,18 +274,19 @@ fn save_stopped(
         return Err(running.not_savable("it has gone on, this host was too slow".to_owned()));
     }
     reserve(&manifest.ranges, draft)?;
-    let memory = draft.join(MEMORY);
+    // QEMU opens its files itself, perhaps as another user, so it gets their paths.
+    let memory = draft.path(MEMORY);
     running.prepare_file(&memory)?;
     running.save_state(&memory, MEMORY_TIMEOUT, &options.interrupt)?;
     options.confinement.lend(&memory, false)?;
-    let mut machine = machine(options, manifest, draft)?;
+    let mut machine = machine(options, manifest, draft.location())?;
     check_machine(&mut machine, manifest)?;
     machine.load_state(&memory, Ram::All, MEMORY_TIMEOUT)?;
-    fs::remove_file(&memory).map_err(Error::io("remove", &memory))?;
+    remove(draft, MEMORY)?;
     open_gate(manifest.kernel.gate, &manifest.ranges, draft)?
         .open(manifest.protect)
-        .map_err(Error::io("open the gate in", draft))?;
-    machine.save_state(&draft.join(STATE), Ram::NotShared, MEMORY_TIMEOUT)?;
+        .map_err(Error::io("open the gate in", draft.location()))?;
+    machine.save_state(&draft.path(STATE), Ram::NotShared, MEMORY_TIMEOUT)?;
     machine.quit()?;
 
     // What user processes have in memory is nobody else's business.
@@ -305,7 +320,7 @@ fn machine(options: &RunningOptions, manifest: &Manifest, draft: &Path) -> Resul
 
 /// Takes files that are still those that the guest was started from, above all its text, from
 /// there: guests of both systems then share them.
-fn share_unchanged(files: &[SavedFile], source: &Generation, draft: &Path) -> Result<()> {
+fn share_unchanged(files: &[SavedFile], source: &Generation, draft: &Directory) -> Result<()> {
     // A link changes when a file was changed last, by which we know those that were verified.
     let is_verified = source.is_verified();
     for file in files {
@@ -313,11 +328,11 @@ fn share_unchanged(files: &[SavedFile], source: &Generation, draft: &Path) -> Re
         if !same || file.name == STATE {
             continue;
         }
-        let (from, to) = (source.path().join(&file.name), draft.join(&file.name));
-        let link = draft.join(MEMORY);
+        let name = file.name.as_str();
         // Without links, for instance in a store on another file system, there are two copies.
-        if fs::hard_link(&from, &link).is_ok() {
-            fs::rename(&link, &to).map_err(Error::io("replace", &to))?;
+        if draft.link_from(source.directory(), name, MEMORY).is_ok() {
+            let renamed = draft.rename(MEMORY, name);
+            renamed.map_err(Error::io("replace", &draft.path(name)))?;
         }
     }
     if is_verified {
@@ -328,6 +343,8 @@ fn share_unchanged(files: &[SavedFile], source: &Generation, draft: &Path) -> Re
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::control::tests::Monitor;
     use crate::definition::tests::definition;

@@ -2,12 +2,12 @@
 
 //! A guest on its way to the save point.
 
-use std::fs::File;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use onecopy_directory::Directory;
 use onecopy_format::saved_kernel;
 use onecopy_format::saved_kernel::Layout;
 use onecopy_format::segment_space::Name;
@@ -55,7 +55,7 @@ impl Template {
         config: &Config,
         layout: &Layout,
         ranges: &[Range],
-        directory: &Path,
+        directory: &Directory,
     ) -> Result<Self> {
         Ok(Self {
             name,
@@ -144,16 +144,11 @@ impl Template {
 }
 
 /// Opens the gate in the range that holds it.
-pub(super) fn open_gate(gate: u64, ranges: &[Range], directory: &Path) -> Result<Gate> {
+pub(super) fn open_gate(gate: u64, ranges: &[Range], directory: &Directory) -> Result<Gate> {
     let holds = |range: &&Range| (range.start..range.end).contains(&gate);
     let range = ranges.iter().find(holds);
     let name = range.and_then(Range::file_name).unwrap_or_default();
-    let path = directory.join(name);
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .open(&path)
-        .map_err(Error::io("open", &path))?;
+    let file = directory.open_to_write(&name)?;
     let start = range.map_or(0, |range| range.start);
     Ok(Gate::new(file, gate - start))
 }

@@ -9,23 +9,18 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use onecopy_directory::lock_within;
+use onecopy_directory::Sharing;
 use onecopy_machine::qmp;
 use onecopy_machine::qmp::QmpError;
-use rustix::fs::flock;
-use rustix::fs::FlockOperation;
-use rustix::io::Errno;
 
 use super::answer::Answer;
 use super::answer::Refused;
 use super::message::Message;
 use super::message::Sender;
-
-/// How often a lock that somebody else has is tried again.
-const RETRY: Duration = Duration::from_millis(10);
 
 /// The longest line of a guest, in bytes; what is longer is no answer.
 const MAX_LINE_BYTES: usize = 512;
@@ -107,16 +102,11 @@ fn take_turns(path: &Path, deadline: Deadline) -> Result<File, SmsgError> {
         .write(true)
         .mode(0o600)
         .open(path)?;
-    loop {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(file),
-            Err(Errno::WOULDBLOCK | Errno::INTR) if deadline.left().is_some() => {
-                thread::sleep(RETRY);
-            }
-            Err(Errno::WOULDBLOCK | Errno::INTR) => return Err(SmsgError::Busy(deadline.timeout)),
-            Err(error) => return Err(io::Error::from(error).into()),
-        }
+    let left = deadline.left().unwrap_or_default();
+    if lock_within(&file, Sharing::Exclusive, left)? {
+        return Ok(file);
     }
+    Err(SmsgError::Busy(deadline.timeout))
 }
 
 fn connect(socket: &Path, deadline: Deadline) -> Result<UnixStream, SmsgError> {
@@ -187,6 +177,10 @@ mod tests {
     use std::io::BufReader;
     use std::os::unix::net::UnixListener;
     use std::path::PathBuf;
+
+    use std::thread;
+
+    use onecopy_directory::try_lock;
 
     use super::*;
 
@@ -260,7 +254,7 @@ mod tests {
     fn senders_take_turns() {
         let place = place();
         let server = place.serve(8, |id, _| {
-            thread::sleep(RETRY);
+            thread::sleep(Duration::from_millis(10));
             format!("{id} OK\n")
         });
         thread::scope(|scope| {
@@ -284,7 +278,7 @@ mod tests {
             ));
         }
         let lock = File::open(place.path("lock")).unwrap();
-        flock(&lock, FlockOperation::LockExclusive).unwrap();
+        assert!(try_lock(&lock, Sharing::Exclusive).unwrap());
         assert!(matches!(place.send("A", SHORT), Err(SmsgError::Busy(_))));
         drop(lock);
         drop(listener);

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use onecopy_directory::Directory;
+use onecopy_directory::Misplaced;
 use onecopy_store::Kind;
 use serde::Deserialize;
 use toml::Spanned;
@@ -58,16 +59,12 @@ pub enum RulesError {
     #[error(transparent)]
     Read(#[from] onecopy_directory::Error),
     /// The file is not TOML, or something in it is not what is expected.
-    #[error("{}:{line}:{column}: {message}", .path.display())]
+    #[error("{}:{}:{}: {}", .path.display(), .mistake.line, .mistake.column, .mistake.message)]
     Form {
         /// The file.
         path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// The character in it, from 1.
-        column: usize,
-        /// What is wrong there.
-        message: String,
+        /// What is wrong in it, and where.
+        mistake: Misplaced,
     },
 }
 
@@ -115,15 +112,9 @@ impl Rules {
         let Some(text) = text_of(path)? else {
             return Ok(Self(None));
         };
-        parse(&text).map_err(|(span, message)| {
-            let before = text.get(..span.start).unwrap_or(&text);
-            let line = before.rsplit('\n').next().unwrap_or_default();
-            RulesError::Form {
-                path: path.to_owned(),
-                line: before.matches('\n').count() + 1,
-                column: line.chars().count() + 1,
-                message,
-            }
+        parse(&text).map_err(|mistake| RulesError::Form {
+            path: path.to_owned(),
+            mistake,
         })
     }
 
@@ -187,13 +178,12 @@ fn text_of(path: &Path) -> Result<Option<String>, onecopy_directory::Error> {
     }
 }
 
-fn parse(text: &str) -> Result<Rules, Complaint> {
-    let written: Written = toml::from_str(text).map_err(|error| {
-        let span = error.span().unwrap_or(0..0);
-        (span, error.message().replace('\n', ", "))
-    })?;
+fn parse(text: &str) -> Result<Rules, Misplaced> {
+    let written: Written = toml::from_str(text).map_err(|error| Misplaced::of(&error, text))?;
     let rules = written.allow.into_iter().map(WrittenRule::rule);
-    Ok(Rules(Some(rules.collect::<Result<_, _>>()?)))
+    let rules = rules.collect::<Result<_, _>>();
+    let rules = rules.map_err(|(span, message)| Misplaced::at(span.start, text, message))?;
+    Ok(Rules(Some(rules)))
 }
 
 impl WrittenRule {

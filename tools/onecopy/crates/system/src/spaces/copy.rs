@@ -12,6 +12,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::path::PathBuf;
 
+use onecopy_directory::Directory;
 use onecopy_format::segment_space::Member;
 use onecopy_format::segment_space::Name;
 use onecopy_machine::qmp::commands;
@@ -71,7 +72,7 @@ impl Running {
         let attachment = find(&record, name)?;
         let store = Store::open(&record.store);
         let space = store.generation(attachment.space, attachment.generation)?;
-        let scratch = Scratch::create(store.shelf(space.name()).directory())?;
+        let scratch = Scratch::create(&store.shelf(space.name()).open()?)?;
         let is_copied = |member: &&Member| {
             member.kind.saved() && (name == attachment.space || name == member.name)
         };
@@ -84,13 +85,11 @@ impl Running {
         }
         paused.go_on()?;
         for member in &copied {
-            let (image, size_bytes) =
-                (scratch.path().join(member.name.as_str()), member.size_bytes);
-            join(scratch.path(), member, &image, interrupt)?;
+            let image = join(scratch.directory(), member, interrupt)?;
             // It is as long as the member, also where it ends with zeroes.
-            let file = File::options().write(true).open(&image);
-            file.and_then(|file| file.set_len(size_bytes))
-                .map_err(Error::io("write", &image))?;
+            let path = scratch.directory().path(member.name.as_str());
+            let extended = image.set_len(member.size_bytes);
+            extended.map_err(Error::io("write", &path))?;
         }
         let saved = space.members().iter().filter(|member| member.kind.saved());
         let contents = saved.map(|member| {
@@ -128,7 +127,9 @@ impl Running {
         for (number, from, size) in pieces(member.size_bytes) {
             interrupt.check()?;
             let from = address + member.offset_bytes + from;
-            let copied = self.copy_memory(from, size, &piece(directory, member, number));
+            // QEMU writes it, perhaps as another user, so it gets the path.
+            let path = directory.join(piece(member, number));
+            let copied = self.copy_memory(from, size, &path);
             copied.map_err(|error| not_copied(error, member, is_full(directory, size)))?;
         }
         Ok(())
@@ -187,24 +188,29 @@ fn pieces(size_bytes: u64) -> impl Iterator<Item = (u64, u64, u64)> {
     })
 }
 
-fn piece(directory: &Path, member: &Member, number: u64) -> PathBuf {
-    directory.join(format!("{}.{number}", member.name))
+fn piece(member: &Member, number: u64) -> String {
+    format!("{}.{number}", member.name)
 }
 
 /// Makes one file of the pieces, with holes for zeroes, and removes them.
-fn join(directory: &Path, member: &Member, image: &Path, interrupt: &Interrupt) -> Result<()> {
-    let out = File::create(image).map_err(Error::io("create", image))?;
+fn join(directory: &Directory, member: &Member, interrupt: &Interrupt) -> Result<File> {
+    let image = member.name.as_str();
+    let created = directory.create_file(image, 0o644);
+    let out = created.map_err(Error::io("create", &directory.path(image)))?;
     for (number, from, _) in pieces(member.size_bytes) {
         interrupt.check()?;
-        let path = piece(directory, member, number);
-        append(&path, &out, from).map_err(Error::io("copy", &path))?;
-        std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+        let name = piece(member, number);
+        let path = directory.path(&name);
+        let missing = || Error::io("copy", &path)(io::ErrorKind::NotFound.into());
+        let piece = directory.file(&name)?.ok_or_else(missing)?;
+        append(piece, &out, from).map_err(Error::io("copy", &path))?;
+        let removed = directory.remove_file(&name);
+        removed.map_err(Error::io("remove", &path))?;
     }
-    Ok(())
+    Ok(out)
 }
 
-fn append(path: &Path, out: &File, mut at: u64) -> io::Result<()> {
-    let mut piece = File::open(path)?;
+fn append(mut piece: File, out: &File, mut at: u64) -> io::Result<()> {
     let mut block = vec![0; BLOCK_BYTES];
     loop {
         let count = piece.read(&mut block)?;
@@ -252,14 +258,14 @@ mod tests {
         bytes[2 * BLOCK_BYTES + 7] = 9;
         std::fs::write(&piece, &bytes).unwrap();
         let out = File::create(&image).unwrap();
-        append(&piece, &out, BLOCK_BYTES as u64).unwrap();
+        append(File::open(&piece).unwrap(), &out, BLOCK_BYTES as u64).unwrap();
         let found = std::fs::read(&image).unwrap();
         assert_eq!(found.len(), 4 * BLOCK_BYTES);
         assert_eq!(found[3 * BLOCK_BYTES + 7], 9);
         assert_eq!(found.iter().filter(|byte| **byte != 0).count(), 1);
         std::fs::write(&piece, [0; 8]).unwrap();
         let out = File::create(&image).unwrap();
-        append(&piece, &out, 0).unwrap();
+        append(File::open(&piece).unwrap(), &out, 0).unwrap();
         assert_eq!(out.metadata().unwrap().len(), 0);
     }
 }

@@ -128,7 +128,7 @@ impl SpaceDefinition {
     /// When it cannot be read, or is not understood.
     pub fn take(store: &Store, name: Name) -> Result<Option<(Self, String)>> {
         let shelf = store.shelf(name);
-        if !shelf.directory().exists() {
+        if shelf.look()?.is_none() {
             return Ok(None);
         }
         // A save that is running uses it up before.

@@ -48,7 +48,7 @@ impl Generation {
             source,
         })?;
         Ok(Self {
-            path: directory.path("").components().collect(),
+            path: directory.location().components().collect(),
             directory,
             manifest,
         })
@@ -57,6 +57,11 @@ impl Generation {
     /// Returns the directory.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Returns the open directory.
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     /// Returns what it consists of.
@@ -92,9 +97,9 @@ impl Generation {
     ///
     /// When a file is not, or cannot be read, or the interrupt comes.
     pub(crate) fn verify(&self, interrupt: &Interrupt) -> Result<()> {
-        let stamp = || Stamp::of(&self.path, &self.manifest);
+        let stamp = || Stamp::of(&self.directory, &self.manifest);
         let before = stamp().map_err(Error::io("examine the files in", &self.path))?;
-        if before.is_known(&self.path) {
+        if before.is_known(&self.directory) {
             return Ok(());
         }
         for file in &self.manifest.files {
@@ -109,20 +114,21 @@ impl Generation {
         // Nothing may have changed meanwhile. If the stamp cannot be written, because the store is
         // read-only for us, the next one has to do this again.
         if stamp().is_ok_and(|after| after == before) {
-            let _ = before.remember(&self.path);
+            let _ = before.remember(&self.directory);
         }
         Ok(())
     }
 
     /// Returns whether these very files have been found to be what was saved.
     pub(crate) fn is_verified(&self) -> bool {
-        let stamp = Stamp::of(&self.path, &self.manifest);
-        stamp.is_ok_and(|stamp| stamp.is_known(&self.path))
+        let stamp = Stamp::of(&self.directory, &self.manifest);
+        stamp.is_ok_and(|stamp| stamp.is_known(&self.directory))
     }
 
     /// Notes that the files are what was saved. If that fails, they are verified once more.
     pub(crate) fn remember(&self) {
-        let _ = Stamp::of(&self.path, &self.manifest).and_then(|stamp| stamp.remember(&self.path));
+        let stamp = Stamp::of(&self.directory, &self.manifest);
+        let _ = stamp.and_then(|stamp| stamp.remember(&self.directory));
     }
 
     /// Says what is wrong with a file.

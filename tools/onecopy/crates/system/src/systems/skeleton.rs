@@ -51,7 +51,7 @@ impl Systems {
     /// When it cannot be read, or is not understood.
     pub fn take_definition(&self, name: Name) -> Result<Option<Definition>> {
         let shelf = self.shelf(name);
-        if !shelf.directory().exists() {
+        if shelf.look()?.is_none() {
             return Ok(None);
         }
         let _right = shelf.lock()?;

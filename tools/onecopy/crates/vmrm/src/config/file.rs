@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use onecopy_directory::Misplaced;
 use serde::de::Error;
 use serde::Deserialize;
 use serde::Deserializer;
@@ -26,14 +27,6 @@ const MAX_INTERVAL: u64 = 3600;
 
 /// The largest weight.
 const MAX_WEIGHT: u32 = 1000;
-
-/// Something wrong, and where.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Wrong {
-    pub(super) line: usize,
-    pub(super) column: usize,
-    pub(super) message: String,
-}
 
 /// A value that is written as text.
 #[derive(Debug, Clone)]
@@ -101,23 +94,10 @@ struct Named {
 type Complaint = (Range<usize>, String);
 
 /// Reads the text of a configuration.
-pub(super) fn parse(text: &str) -> Result<Config, Wrong> {
-    let file: File = toml::from_str(text).map_err(|error| {
-        let span = error.span().unwrap_or(0..0);
-        located(text, span, error.message().replace('\n', ", "))
-    })?;
+pub(super) fn parse(text: &str) -> Result<Config, Misplaced> {
+    let file: File = toml::from_str(text).map_err(|error| Misplaced::of(&error, text))?;
     file.config()
-        .map_err(|(span, message)| located(text, span, message))
-}
-
-fn located(text: &str, span: Range<usize>, message: String) -> Wrong {
-    let before = text.get(..span.start).unwrap_or(text);
-    let line = before.rsplit('\n').next().unwrap_or_default();
-    Wrong {
-        line: before.matches('\n').count() + 1,
-        column: line.chars().count() + 1,
-        message,
-    }
+        .map_err(|(span, message)| Misplaced::at(span.start, text, message))
 }
 
 impl File {

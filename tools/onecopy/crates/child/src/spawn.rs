@@ -13,8 +13,10 @@ use std::sync::mpsc;
 use std::sync::Mutex;
 use std::sync::OnceLock;
 use std::thread;
+use std::time::Duration;
 
 use cap_std_ext::cmdext::CapStdExtCommandExt;
+use rustix::event::Timespec;
 
 /// A command to start and where to send the child.
 struct Job {
@@ -23,13 +25,25 @@ struct Job {
 }
 
 /// Starts `command`; the kernel kills the child when this process ends in any way.
-pub(crate) fn spawn_bound(mut command: Command) -> io::Result<Child> {
+///
+/// # Errors
+///
+/// When it cannot be started.
+pub fn spawn_bound(mut command: Command) -> io::Result<Child> {
     command.lifecycle_bind_to_parent_thread();
     let (reply, answer) = mpsc::channel();
     spawner()?
         .send(Job { command, reply })
         .map_err(|_| spawner_gone())?;
     answer.recv().map_err(|_| spawner_gone())?
+}
+
+/// Converts a time-out for `poll`; one too long to express waits for the longest possible time.
+pub fn timespec(timeout: Duration) -> Timespec {
+    Timespec {
+        tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),
+        tv_nsec: timeout.subsec_nanos().into(),
+    }
 }
 
 fn spawner() -> io::Result<mpsc::Sender<Job>> {
@@ -82,7 +96,7 @@ mod tests {
         })
         .join()
         .unwrap();
-        thread::sleep(std::time::Duration::from_millis(50));
+        thread::sleep(Duration::from_millis(50));
         assert_eq!(child.try_wait().unwrap(), None);
         child.kill().unwrap();
         child.wait().unwrap();

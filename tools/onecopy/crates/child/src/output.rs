@@ -26,15 +26,22 @@ use rustix::process::Pid;
 use rustix::process::PidfdFlags;
 use rustix::process::Signal;
 
-use crate::process::timespec;
 use crate::spawn::spawn_bound;
+use crate::spawn::timespec;
+
+/// How much of standard error is shown.
+const TAIL_BYTES: usize = 1024;
 
 /// How long a program may take that has little to do, on a host that is busy.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Runs a command to its end and returns what it has said. At the deadline it is killed, with what it has
 /// started.
-pub(crate) fn output_within(mut command: Command, deadline: Duration) -> io::Result<Output> {
+///
+/// # Errors
+///
+/// When it cannot be started, and with [`io::ErrorKind::TimedOut`] when it has not ended in time.
+pub fn output_within(mut command: Command, deadline: Duration) -> io::Result<Output> {
     // Files, not pipes: those would be open for as long as anybody has them.
     let (stdout, stderr) = (memory_file()?, memory_file()?);
     command
@@ -76,6 +83,13 @@ fn wait_within(mut child: Child, deadline: Duration) -> io::Result<ExitStatus> {
     ))
 }
 
+/// Returns the end of what a program has said.
+pub fn tail(said: &[u8]) -> String {
+    let start = said.len().saturating_sub(TAIL_BYTES);
+    let end = said.get(start..).unwrap_or_default();
+    String::from_utf8_lossy(end).trim().to_owned()
+}
+
 fn memory_file() -> io::Result<File> {
     Ok(memfd_create("output", MemfdFlags::CLOEXEC)?.into())
 }
@@ -103,6 +117,17 @@ mod tests {
         assert_eq!(output.status.code(), Some(3));
         assert!(output.stdout.starts_with(b"1\n2\n") && output.stdout.ends_with(b"\n99999\n"));
         assert_eq!(output.stderr, b"no\n");
+    }
+
+    #[test]
+    fn the_end_of_what_a_program_says_is_shown() {
+        let output = shell("seq 1 1000 >&2", DEADLINE).unwrap();
+        let said = tail(&output.stderr);
+        assert!(
+            said.ends_with("999\n1000") && said.len() <= TAIL_BYTES,
+            "{said}"
+        );
+        assert_eq!(tail(b" few\n"), "few");
     }
 
     #[test]
