@@ -24,7 +24,7 @@ fn break_others(dir: &Dir) -> fs::File {
     fs::remove_file(&damaged).unwrap();
     fs::write(&damaged, "no segment space").unwrap();
     let denied = file("DENIED");
-    fs::set_permissions(&denied, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&denied, fs::Permissions::from_mode(0o000)).unwrap();
     let locked = fs::File::open(file("LOCKED")).unwrap();
     flock(&locked, FlockOperation::NonBlockingLockExclusive).unwrap();
     locked

@@ -171,7 +171,7 @@ fn the_sockets_of_a_killed_boot_are_removed() {
     assert_eq!(what, expected);
     assert!(path.exists());
     examine(&dir, &["--clean"]);
-    assert_eq!(sockets(&dir), [PathBuf::new(); 0]);
+    assert!(sockets(&dir).is_empty());
     assert_eq!(examine(&dir, &[]).1, [""; 0]);
 }
 
