@@ -167,7 +167,7 @@ fn the_sockets_of_a_killed_boot_are_removed() {
     assert_eq!(left, ["stale-sockets"]);
     let what = examined["leftovers"][0]["what"].as_str().unwrap();
     let name = path.file_name().unwrap().to_str().unwrap();
-    let expected = format!("A process with a guest was killed and has left DIR/tmp/{name}");
+    let expected = format!("A process with a guest has ended and left DIR/tmp/{name}");
     assert_eq!(what, expected);
     assert!(path.exists());
     examine(&dir, &["--clean"]);

@@ -27,7 +27,7 @@ use crate::guest::chain;
 pub enum Leftover {
     /// Of a guest whose keeper has ended.
     Guest(Stale),
-    /// A directory with sockets of a machine whose process was killed.
+    /// A directory with sockets of a machine whose process has ended without removing it.
     Sockets(PathBuf),
     /// Of a save that was killed: drafts, and a generation that was never current.
     Save {
@@ -167,7 +167,7 @@ impl fmt::Display for Leftover {
             }
             Self::Sockets(path) => {
                 let path = path.display();
-                write!(f, "A process with a guest was killed and has left {path}")
+                write!(f, "A process with a guest has ended and left {path}")
             }
             Self::Paused(guest) => {
                 write!(
