@@ -2,6 +2,7 @@
 
 //! The command line: what was typed.
 
+mod boot;
 mod defseg;
 mod defsys;
 mod disk;
@@ -9,6 +10,7 @@ mod doctor;
 mod generate;
 mod partition;
 mod resources;
+mod saveseg;
 mod see;
 mod segment;
 mod smsg;
@@ -17,16 +19,11 @@ mod vmrm;
 
 use std::path::PathBuf;
 
-use clap::Args;
 use clap::Parser;
 use clap::Subcommand;
-use onecopy_format::segment_space::Name;
-use onecopy_format::segment_space::SegmentType;
-use onecopy_machine::accel::Choice;
 use onecopy_machine::options::Sandbox;
-use onecopy_store::Group;
-use onecopy_system::GuestName;
 
+pub(crate) use self::boot::BootArgs;
 pub(crate) use self::defseg::DefsegArgs;
 pub(crate) use self::defseg::MemberArg;
 pub(crate) use self::defsys::DefsysArgs;
@@ -42,6 +39,7 @@ pub(crate) use self::partition::RemoveArgs;
 pub(crate) use self::partition::RollbackArgs;
 pub(crate) use self::partition::ShowArgs;
 pub(crate) use self::partition::UpgradeArgs;
+pub(crate) use self::saveseg::SavesegArgs;
 pub(crate) use self::see::MetricsArgs;
 use self::see::QueryMemoryArgs;
 pub(crate) use self::see::ReportArgs;
@@ -61,8 +59,6 @@ pub(crate) use self::vmrm::VmrmCheckArgs;
 pub(crate) use self::vmrm::VmrmCommand;
 pub(crate) use self::vmrm::VmrmRunArgs;
 pub(crate) use self::vmrm::VmrmSimulateArgs;
-use crate::segments::Wanted;
-use crate::size;
 use crate::status;
 
 /// Where segment spaces and saved systems are kept unless something else is said.
@@ -162,64 +158,6 @@ pub(crate) enum Command {
     Man(ManArgs),
 }
 
-/// Save a segment space as a new generation.
-///
-/// The segment space gets the given name. With --from-dir or --from-image it has one member of
-/// that name; --member may be given several times for several members. Guests that are running
-/// keep the generation that they have; guests that are started later get the new one. A segment space
-/// that was defined with the verb defseg is saved as it was defined; options that say something else are
-/// refused.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  onecopy saveseg USR --from-dir /srv/trees/usr
-  onecopy saveseg DATA --from-image data.img --type SW
-  onecopy saveseg TOOLS --member PY=/srv/python --member GCC=/srv/gcc
-  onecopy saveseg USR --from-guest test")]
-pub(crate) struct SavesegArgs {
-    /// Name of the segment space: 1 to 8 of A-Z 0-9 _ -
-    pub(crate) name: Name,
-
-    /// Make an EROFS image of this directory
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["from_image", "members"])]
-    pub(crate) from_dir: Option<PathBuf>,
-
-    /// Copy this image
-    #[arg(long, value_name = "FILE", conflicts_with = "members")]
-    pub(crate) from_image: Option<PathBuf>,
-
-    /// Add a member from a directory or an image
-    #[arg(long = "member", value_name = "NAME=PATH", value_parser = parse_member)]
-    pub(crate) members: Vec<NamedPath>,
-
-    /// Type of the members: SR, ER, SC (read-only), SW (guests write to the file itself) or EW
-    /// (each guest writes to a copy of its own); SR by default, unless a definition says it
-    #[arg(long = "type", value_name = "TYPE", value_parser = parse_type)]
-    pub(crate) kind: Option<SegmentType>,
-
-    /// Trust group of the segment space: only guests of this group can attach it, and share its pages.
-    /// It is decided by the first save; default if nothing is said
-    #[arg(long, value_name = "GROUP", conflicts_with = "from_guest")]
-    pub(crate) group: Option<Group>,
-
-    /// Give all files in images of directories to root
-    #[arg(long)]
-    pub(crate) all_root: bool,
-
-    /// Save what this guest has written into its private copy, which attach --non-shared gave it, of the
-    /// segment space or member NAME. It should have synced that; it is paused meanwhile, and goes on
-    #[arg(long, value_name = "GUEST",
-          conflicts_with_all = ["from_dir", "from_image", "members", "kind", "all_root"])]
-    pub(crate) from_guest: Option<GuestName>,
-}
-
-/// A name and where its content is.
-#[derive(Debug, Clone)]
-pub(crate) struct NamedPath {
-    pub(crate) name: Name,
-    pub(crate) path: PathBuf,
-}
-
 /// What can be shown.
 #[derive(Debug, Subcommand)]
 pub(crate) enum QueryCommand {
@@ -228,101 +166,6 @@ pub(crate) enum QueryCommand {
     Guests(QueryGuestsArgs),
     Memory(QueryMemoryArgs),
     Partitions(QueryPartitionsArgs),
-}
-
-/// Start a guest in the foreground.
-///
-/// The guest's serial console is connected to standard input and output. The exit status is 0
-/// when the guest switches itself off, and 1 when it resets, panics, runs into the time limit or
-/// is interrupted. Ctrl-C ends the guest at once.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  onecopy boot --kernel bzImage --initrd initrd.img --memory 1G
-  onecopy boot --kernel bzImage --root-segment ROOT --segment TOOLS
-  onecopy boot --kernel bzImage --root-segment ROOT --append init=/bin/sh")]
-pub(crate) struct BootArgs {
-    /// Kernel to boot: a bzImage or an ELF file with a PVH entry
-    #[arg(long, value_name = "FILE")]
-    pub(crate) kernel: PathBuf,
-
-    /// Initial RAM file system
-    #[arg(long, value_name = "FILE")]
-    pub(crate) initrd: Option<PathBuf>,
-
-    /// Guest memory, with a unit: K, M, G or T (powers of 1024)
-    #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = size::parse)]
-    pub(crate) memory: u64,
-
-    /// Virtual processors
-    #[arg(long, value_name = "N", default_value_t = 1,
-          value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub(crate) cpus: u32,
-
-    /// Attach a segment: a segment space with all its members, a member, or contiguous members
-    /// as A:B:C. What the guest writes to members of type SW changes the file, what it writes to
-    /// those of type EW is gone with the guest
-    #[arg(long = "segment", value_name = "NAME")]
-    pub(crate) segments: Vec<Wanted>,
-
-    /// Mount this segment as the root file system
-    #[arg(long, value_name = "NAME")]
-    pub(crate) root_segment: Option<Name>,
-
-    /// Trust group of the guest, which must be that of all segments
-    #[arg(long, value_name = "GROUP", default_value_t)]
-    pub(crate) group: Group,
-
-    /// Attach a disk: qcow2 if the name ends so, else raw
-    #[arg(long = "disk", value_name = "FILE")]
-    pub(crate) disks: Vec<PathBuf>,
-
-    /// More of the kernel command line
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
-    pub(crate) append: Option<String>,
-
-    /// Accelerator: auto, kvm or tcg
-    #[arg(long, value_name = "ACCEL", default_value = "auto")]
-    pub(crate) accel: Choice,
-
-    /// Name of the guest
-    #[arg(long, value_name = "NAME", default_value = "onecopy")]
-    pub(crate) name: String,
-
-    /// End the guest after this many seconds
-    #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) timeout: Option<u64>,
-
-    /// Keep the console's output in this file as well
-    #[arg(long, value_name = "FILE")]
-    pub(crate) console_log: Option<PathBuf>,
-
-    /// The emulator
-    #[arg(long, value_name = "FILE", env = "ONECOPY_QEMU")]
-    pub(crate) qemu: Option<PathBuf>,
-}
-
-fn parse_member(text: &str) -> Result<NamedPath, String> {
-    let (name, path) = text.split_once('=').ok_or("NAME=PATH is expected")?;
-    if path.is_empty() {
-        return Err("the path is empty".to_owned());
-    }
-    let name = name.parse().map_err(|error| format!("{error}"))?;
-    Ok(NamedPath {
-        name,
-        path: PathBuf::from(path),
-    })
-}
-
-fn parse_type(word: &str) -> Result<SegmentType, String> {
-    let kind = SegmentType::from_keyword(&word.to_ascii_uppercase())
-        .ok_or("SR, ER, SC, SW or EW is expected")?;
-    if !kind.saved() {
-        return Err(format!(
-            "{kind} has no saved content; SR, ER, SC, SW or EW is expected"
-        ));
-    }
-    Ok(kind)
 }
 
 #[cfg(test)]
@@ -401,26 +244,5 @@ mod tests {
             }
             assert!(count > 0 || is_group, "{name} has no examples");
         });
-    }
-
-    #[test]
-    fn types_without_saved_content_are_refused() {
-        assert_eq!(parse_type("sw"), Ok(SegmentType::Sw));
-        assert!(parse_type("SN")
-            .unwrap_err()
-            .starts_with("SN has no saved content"));
-        assert!(parse_type("XX").is_err());
-    }
-
-    #[test]
-    fn a_member_needs_a_name_and_a_path() {
-        let member = parse_member("py=/srv/a=b").unwrap();
-        assert_eq!(
-            (member.name.as_str(), member.path),
-            ("PY", PathBuf::from("/srv/a=b"))
-        );
-        for text in ["PY", "PY=", "=x", "TOOLONGNAME=x"] {
-            assert!(parse_member(text).is_err(), "{text}");
-        }
     }
 }

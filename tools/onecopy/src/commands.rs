@@ -42,6 +42,7 @@ use crate::cli::QueryCommand;
 use crate::cli::VmrmCommand;
 use crate::emulator;
 use crate::outcome::Ended;
+use crate::outcome::Log;
 use crate::outcome::Outcome;
 
 /// Where everything is.
@@ -96,10 +97,12 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
             Outcome::Partitions(partition::list(&places)?)
         }
         Command::Purge(command) => Outcome::Purged(purge::run(command, &places)?),
-        Command::Vmrm(VmrmCommand::Run(args)) => Outcome::Managed(vmrm::run(args, run, cli.json)?),
+        Command::Vmrm(VmrmCommand::Run(args)) => {
+            let log = Log::new(cli.json);
+            Outcome::Managed(vmrm::run::run(args, run, &mut |event| log.write(event))?)
+        }
         Command::Vmrm(VmrmCommand::Simulate(args)) => {
-            vmrm::simulate(args, cli.json)?;
-            Outcome::Simulated
+            Outcome::Simulated(vmrm::simulate::run(args)?)
         }
         Command::Vmrm(VmrmCommand::Check(args)) => {
             Outcome::Checked(vmrm::check::run(args, guests)?)

@@ -71,8 +71,8 @@ pub(crate) const SCHEMAS: &[Entry] = &[
     ("purge nss", of::<PurgedName>),
     ("purge seg", of::<PurgedName>),
     ("smsg", of::<Told>),
-    ("vmrm run", of::<Event<'static>>),
-    ("vmrm simulate", of::<Event<'static>>),
+    ("vmrm run", of::<Event>),
+    ("vmrm simulate", of::<Event>),
     ("vmrm check", of::<Checked>),
     ("boot", of::<Ended>),
     ("top", of::<Sample>),
@@ -89,6 +89,25 @@ pub(crate) const WITHOUT: &[&str] = &["console", "schema", "completions", "man"]
 pub(crate) fn write(out: &mut dyn Write, object: &(impl Serialize + JsonSchema)) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, object)?;
     writeln!(out)
+}
+
+/// Writes an object of JSON in one line.
+pub(crate) fn write_line(
+    out: &mut dyn Write,
+    object: &(impl Serialize + JsonSchema),
+) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, object)?;
+    writeln!(out)
+}
+
+/// Writes objects of JSON, each in its line.
+pub(crate) fn write_lines(
+    out: &mut dyn Write,
+    objects: &[impl Serialize + JsonSchema],
+) -> io::Result<()> {
+    objects
+        .iter()
+        .try_for_each(|object| write_line(out, object))
 }
 
 /// Returns the schema of a verb.

@@ -27,7 +27,6 @@ use onecopy_format::segment_space::Name;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::failure::Failure;
 use crate::json;
 use crate::keeper::Started;
 use crate::size;
@@ -74,7 +73,9 @@ pub(crate) use self::systems::SavedSystem;
 pub(crate) use self::systems::SystemList;
 pub(crate) use self::vmrm::Checked;
 pub(crate) use self::vmrm::CheckedGuest;
+pub(crate) use self::vmrm::Log;
 pub(crate) use self::vmrm::Managed;
+pub(crate) use self::vmrm::Simulated;
 
 /// The result of a command that was carried out.
 #[derive(Debug)]
@@ -113,8 +114,8 @@ pub(crate) enum Outcome {
     Told(Told),
     /// `vmrm run`
     Managed(Managed),
-    /// `vmrm simulate`, which has said everything
-    Simulated,
+    /// `vmrm simulate`
+    Simulated(Simulated),
     /// `vmrm check`
     Checked(Checked),
     /// `partition define`, `upgrade` and `rollback`
@@ -171,7 +172,7 @@ impl Outcome {
             Self::Segments(segments) => (segments.is_sound(), Status::Damaged),
             Self::Systems(list) => (list.is_sound(), Status::Damaged),
             Self::Guests(list) => (list.is_sound(), Status::Damaged),
-            Self::Managed(managed) => (managed.is_complete, Status::Failed),
+            Self::Managed(managed) => (managed.is_complete(), Status::Failed),
             Self::Told(told) => (told.is_success(), Status::Failed),
             Self::Booted(end) => (end.is_success(), Status::Failed),
             Self::Examined(examined) => (examined.is_sound(), Status::Failed),
@@ -211,20 +212,12 @@ impl Outcome {
             Self::Reported(reported) => json::write(out, reported),
             Self::Measured(Measured::Json(sample)) => json::write(out, sample),
             Self::Examined(examined) => json::write(out, examined),
-            Self::Managed(managed) if !managed.is_complete => Failure {
-                error: vmrm::INCOMPLETE.to_owned(),
-                causes: Vec::new(),
-                exit_status: self.status().code(),
+            Self::Managed(managed) => managed.render_json(out, err),
+            Self::Simulated(simulated) => simulated.render_json(out),
+            // It was said already, or is no JSON.
+            Self::Kept | Self::Left(_) | Self::Seen(_) | Self::Measured(_) | Self::Text(_) => {
+                self.render(out, err)
             }
-            .render(err, true),
-            // What there is to say was said line by line, or is no JSON.
-            Self::Managed(_)
-            | Self::Simulated
-            | Self::Kept
-            | Self::Left(_)
-            | Self::Seen(_)
-            | Self::Measured(_)
-            | Self::Text(_) => self.render(out, err),
         }
     }
 
@@ -241,8 +234,9 @@ impl Outcome {
             Self::Started(started) => started.render(out),
             Self::Attached(attached) => attached.render(out, err),
             Self::Detached(detached) => detached.render(out),
-            Self::Kept | Self::Simulated => Ok(()),
-            Self::Managed(managed) => managed.render(err),
+            Self::Kept => Ok(()),
+            Self::Managed(managed) => managed.render(out, err),
+            Self::Simulated(simulated) => simulated.render(out),
             Self::Checked(checked) => checked.render(out, err),
             Self::Told(told) => told.render(out, err),
             Self::Guests(list) => list.render(out, err),

@@ -4,6 +4,8 @@
 
 mod access;
 mod chosen;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -72,6 +74,16 @@ impl Candidate {
             size_bytes: space.size_bytes(),
         }
     }
+
+    /// Returns the name of the segment space.
+    pub(crate) fn name(&self) -> Name {
+        self.name
+    }
+
+    fn holds(&self, wanted: &Wanted) -> bool {
+        let mut names = wanted.names.iter();
+        names.all(|name| self.members.contains(name))
+    }
 }
 
 /// Why segments cannot be attached.
@@ -136,6 +148,28 @@ impl Attachment {
     }
 }
 
+/// Returns the names that may be those of the segment spaces with what is wanted.
+pub(crate) fn first_names(wanted: &[Wanted], root: Option<Name>) -> Vec<Name> {
+    let names = wanted.iter().filter_map(|wanted| wanted.names.first());
+    names.copied().chain(root).collect()
+}
+
+/// Whether everything is wanted by the name of a segment space that has it. Then it does not matter what else
+/// there is in the store.
+pub(crate) fn are_named(candidates: &[Candidate], wanted: &[Wanted], root: Option<Name>) -> bool {
+    let is_named = |wanted: &Wanted| {
+        let mut named = candidates.iter();
+        let named = named.find(|space| wanted.names.first() == Some(&space.name));
+        // A single name is that of the segment space itself.
+        named.is_some_and(|space| wanted.names.len() == 1 || space.holds(wanted))
+    };
+    let is_root = |root| {
+        let mut named = candidates.iter();
+        named.any(|space| space.name == root && space.members.contains(&root))
+    };
+    wanted.iter().all(is_named) && root.is_none_or(is_root)
+}
+
 /// Finds the segment space, and what the guest is to attach of it.
 fn find<'a>(
     candidates: &'a [Candidate],
@@ -157,13 +191,8 @@ fn find_member<'a>(
     candidates: &'a [Candidate],
     wanted: &Wanted,
 ) -> Result<&'a Candidate, SegmentError> {
-    let holds = |candidate: &&Candidate| {
-        wanted
-            .names
-            .iter()
-            .all(|name| candidate.members.contains(name))
-    };
-    let found: Vec<&Candidate> = candidates.iter().filter(holds).collect();
+    let holds = candidates.iter().filter(|space| space.holds(wanted));
+    let found: Vec<&Candidate> = holds.collect();
     let preferred = found
         .iter()
         .find(|candidate| wanted.names.first() == Some(&candidate.name));
@@ -191,163 +220,4 @@ fn listed(candidates: &[Candidate]) -> String {
         format!("{} ({})", candidate.name, members.join(" "))
     });
     onecopy_store::listed(&spaces.collect::<Vec<_>>(), "nothing has been saved")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn candidate(name: &str, members: &[&str]) -> Candidate {
-        Candidate {
-            name: name.parse().unwrap(),
-            group: Group::default(),
-            members: members
-                .iter()
-                .map(|member| member.parse().unwrap())
-                .collect(),
-            path: PathBuf::from(format!("/{name}/1.seg")),
-            size_bytes: 4 << 20,
-            access: Ok(Access::ReadOnly),
-        }
-    }
-
-    fn attach(wanted: &[&str], root: Option<&str>) -> Result<(Vec<String>, String), String> {
-        let candidates = [
-            candidate("ROOT", &["ROOT"]),
-            candidate("TOOLS", &["PY", "GCC", "ROOT"]),
-            candidate("OLD", &["PY"]),
-        ];
-        let wanted: Vec<Wanted> = wanted.iter().map(|text| text.parse().unwrap()).collect();
-        let attachment = Attachment::new(
-            &candidates,
-            &wanted,
-            root.map(|name| name.parse().unwrap()),
-            &Group::default(),
-        )
-        .map_err(|error| error.to_string())?;
-        let paths = attachment
-            .devices
-            .iter()
-            .map(|device| device.path.display().to_string())
-            .collect();
-        Ok((paths, attachment.parameters.join(" ")))
-    }
-
-    #[test]
-    fn a_segment_space_is_attached_with_all_its_members() {
-        let (devices, parameters) = attach(&["tools"], None).unwrap();
-        assert_eq!(devices, ["/TOOLS/1.seg"]);
-        assert_eq!(parameters, "dcss.segments=PY,GCC,ROOT");
-    }
-
-    #[test]
-    fn members_share_the_device_of_their_segment_space() {
-        let (devices, parameters) = attach(&["GCC", "PY:GCC"], None).unwrap();
-        assert_eq!(devices, ["/TOOLS/1.seg"]);
-        assert_eq!(parameters, "dcss.segments=GCC,PY:GCC");
-    }
-
-    #[test]
-    fn the_root_is_a_segment_too_and_listed_once() {
-        let (devices, parameters) = attach(&["ROOT"], Some("ROOT")).unwrap();
-        assert_eq!(devices, ["/ROOT/1.seg"]);
-        assert_eq!(
-            parameters,
-            "dcss.segments=ROOT root=/dev/dcss/ROOT rootfstype=erofs rootflags=dax=always ro"
-        );
-    }
-
-    #[test]
-    fn nothing_wanted_is_nothing_attached() {
-        assert_eq!(attach(&[], None).unwrap(), (vec![], String::new()));
-    }
-
-    #[test]
-    fn a_missing_segment_is_reported_with_what_exists() {
-        assert_eq!(
-            attach(&["NOSUCH"], None).unwrap_err(),
-            "There is no segment NOSUCH; there are: ROOT (ROOT), TOOLS (PY GCC ROOT), OLD (PY)"
-        );
-        assert!(attach(&["ROOT:PY:X"], None).is_err());
-    }
-
-    #[test]
-    fn a_member_of_several_segment_spaces_is_ambiguous() {
-        assert_eq!(
-            attach(&["PY"], None).unwrap_err(),
-            "Segment PY is in several segment spaces: TOOLS, OLD; name the segment space"
-        );
-    }
-
-    #[test]
-    fn a_name_that_the_guest_would_find_in_another_segment_space_is_refused() {
-        for (wanted, root) in [
-            (&["TOOLS"][..], Some("ROOT")),
-            (&["GCC"], Some("ROOT")),
-            (&["ROOT", "TOOLS"], None),
-        ] {
-            assert_eq!(
-                attach(wanted, root).map_err(|error| error.replace("TOOLS, ROOT", "ROOT, TOOLS")),
-                Err(
-                    "Segment ROOT is in several of the segment spaces to attach: ROOT, TOOLS; \
-                     the guest would take either"
-                        .to_owned()
-                ),
-                "{wanted:?} {root:?}"
-            );
-        }
-        assert!(attach(&["OLD", "GCC"], None)
-            .unwrap_err()
-            .contains("Segment PY is in"));
-        attach(&["GCC"], Some("GCC")).unwrap();
-    }
-
-    #[test]
-    fn a_list_that_the_driver_would_not_take_is_refused() {
-        let names: Vec<String> = (0..45).map(|number| format!("MEMBER{number:02}")).collect();
-        let members = |count| {
-            names
-                .iter()
-                .take(count)
-                .map(String::as_str)
-                .collect::<Vec<_>>()
-        };
-        let attach = |count| {
-            let candidates = [candidate("MANY", &members(count))];
-            Attachment::new(
-                &candidates,
-                &["MANY".parse().unwrap()],
-                None,
-                &Group::default(),
-            )
-        };
-        let list = attach(44).unwrap().parameters.join("");
-        assert_eq!(list.len(), "dcss.segments=".len() + 44 * 9 - 1);
-        assert_eq!(attach(45), Err(SegmentError::TooLong { found: 404 }));
-    }
-
-    #[test]
-    fn only_segments_of_the_guests_own_trust_group_are_attached() {
-        let group = |text: &str| text.parse::<Group>().unwrap();
-        let mut candidates = [candidate("USR", &["USR"]), candidate("OPT", &["OPT"])];
-        candidates[1].group = group("a");
-        let attach = |wanted: &[&str], guest: &str| {
-            let wanted: Vec<Wanted> = wanted.iter().map(|text| text.parse().unwrap()).collect();
-            let attached = Attachment::new(&candidates, &wanted, None, &group(guest));
-            attached.map_err(|error| error.to_string())
-        };
-        attach(&["USR"], "default").unwrap();
-        attach(&["OPT"], "a").unwrap();
-        for (wanted, guest, space, found) in [
-            (&["OPT"][..], "default", "OPT", "a"),
-            (&["USR"], "a", "USR", "default"),
-            (&["OPT", "USR"], "a", "USR", "default"),
-        ] {
-            let expected = format!(
-                "Segment space {space} is of trust group {found}, and the guest of {guest}: guests share pages \
-                 with those of their own group only"
-            );
-            assert_eq!(attach(wanted, guest).unwrap_err(), expected);
-        }
-    }
 }

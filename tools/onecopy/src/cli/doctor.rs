@@ -10,8 +10,9 @@ use clap::Args;
 ///
 /// QEMU, KVM by a trial boot, huge pages, KSM, overcommitment, the file systems of the store and of the
 /// run directory, permissions; what each finding means and what to do. Then what belongs to nobody:
-/// directories of guests whose keeper was killed, QEMUs without a keeper, drafts of killed saves,
-/// generations that nobody uses. --clean removes that, and nothing whose owner may live.
+/// directories of guests whose keeper was killed, sockets that those have left among the temporary files,
+/// QEMUs without a keeper, drafts of killed saves, generations that nobody uses. --clean removes that, and
+/// nothing whose owner may live.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit status: 0 without errors, also when there are warnings; 1 when something does not work, or what a

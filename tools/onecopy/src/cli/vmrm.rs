@@ -28,8 +28,8 @@ pub(crate) struct ConfigArgs {
 ///
 /// In each round the memory of the host and of its guests is looked at. If the host has too little,
 /// guests give some that they can do without (SHRINK), and get it back when it has enough. Each
-/// decision is written as one line with what it was made of. SIGHUP reads the configuration again.
-/// Guests keep what they were told when this ends.
+/// decision is written as one line with what it was made of; with --once they are in a table. SIGHUP reads
+/// the configuration again. Guests keep what they were told when this ends.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -57,7 +57,8 @@ pub(crate) struct VmrmRunArgs {
 
 /// Show what would have become of a recorded host with another configuration.
 ///
-/// The decisions are written as by vmrm run, and at the end what they came to.
+/// Tables show what would have been decided for the host and for guests, and the last line what that came
+/// to.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -1,34 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `onecopy attach`, and the segments that a guest gets when it is started.
+//! `onecopy attach`
 
-use std::sync::Arc;
+mod find;
+
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
 use anyhow::bail;
-use anyhow::Context;
-use onecopy_format::segment_space::Name;
 use onecopy_machine::Interrupt;
-use onecopy_store::Group;
-use onecopy_store::Space;
 use onecopy_store::Store;
 use onecopy_system::check_non_shared;
-use onecopy_system::GuestName;
 use onecopy_system::Rules;
 use onecopy_system::Running;
 use onecopy_system::SpaceError;
 
+pub(super) use self::find::attach;
+pub(super) use self::find::Attached;
 use super::smsg;
 use super::Places;
 use crate::boot;
 use crate::cli::AttachArgs;
 use crate::outcome::AttachedSegments;
 use crate::outcome::RefusedEntry;
-use crate::segments::Attachment;
-use crate::segments::Candidate;
-use crate::segments::Wanted;
 
 /// How long a guest may take to find what was plugged, and to attach it all.
 const TELL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -132,57 +127,4 @@ pub(super) fn check_store(running: &Running, store: &Store) -> onecopy_system::R
         store: record.store.clone(),
     }
     .into())
-}
-
-/// What a guest gets, and the segment spaces of that, which are held for it.
-#[derive(Debug, Default)]
-pub(super) struct Attached {
-    pub(super) attachment: Attachment,
-    pub(super) spaces: Vec<Arc<Space>>,
-}
-
-/// Finds the segments among those in the store that a guest of this trust group may have.
-pub(super) fn attach(
-    wanted: &[Wanted],
-    root_segment: Option<Name>,
-    guest: Option<&GuestName>,
-    group: &Group,
-    store: &Store,
-) -> anyhow::Result<Attached> {
-    if wanted.is_empty() && root_segment.is_none() {
-        return Ok(Attached::default());
-    }
-    let mut spaces = Vec::new();
-    for name in store.names()? {
-        // The group stays while the generation does.
-        let known = store
-            .acquire(name)
-            .and_then(|space| Ok((space, store.group(name)?)));
-        match known {
-            Ok(known) => spaces.push(known),
-            // One broken segment space does not concern a guest that does not use it; one that
-            // does is told that there is no such segment.
-            Err(error) => eprintln!("onecopy: ignored: {:#}", anyhow::Error::from(error)),
-        }
-    }
-    let candidates: Vec<Candidate> = spaces
-        .iter()
-        .map(|(space, group)| Candidate::new(space, group.clone()))
-        .collect();
-    let doing = || format!("Cannot attach segments from {}", store.root().display());
-    let attachment =
-        Attachment::new(&candidates, wanted, root_segment, group).with_context(doing)?;
-    let mut held = Vec::new();
-    for &name in &attachment.names {
-        if let Some(at) = spaces.iter().position(|(space, _)| space.name() == name) {
-            let (space, _) = spaces.swap_remove(at);
-            let rules = Rules::of(store, name, space.generation())?;
-            rules.admit(name, guest).with_context(doing)?;
-            held.push(Arc::new(space));
-        }
-    }
-    Ok(Attached {
-        attachment,
-        spaces: held,
-    })
 }

@@ -5,14 +5,18 @@
 use std::fs;
 use std::path::PathBuf;
 
+use onecopy_machine::Qemu;
 use rustix::process::kill_process;
 use rustix::process::Pid;
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::boot::start_hanging_guest;
 use crate::saved::Host;
+use crate::util::skip;
 use crate::util::wait_until;
 use crate::util::Dir;
+use crate::util::TEMPORARY;
 
 /// Runs it, and returns the words for what it has found and what is left.
 fn examine(dir: &Dir, more: &[&str]) -> (Value, Vec<String>) {
@@ -35,6 +39,14 @@ fn examine(dir: &Dir, more: &[&str]) -> (Value, Vec<String>) {
 
 fn record(host: &Host, guest: &str) -> PathBuf {
     host.dir.path("run/guests").join(guest).join("guest.toml")
+}
+
+/// Returns the directories of machines.
+fn sockets(dir: &Dir) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir.path(TEMPORARY)).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let is_one = |path: &PathBuf| path.to_str().unwrap().contains("/onecopy-qemu-");
+    paths.filter(is_one).collect()
 }
 
 /// Returns the number behind a title of a record.
@@ -124,16 +136,43 @@ fn the_directory_of_a_guest_whose_keeper_was_killed_is_removed() {
     kill_process(Pid::from_raw(keeper).unwrap(), Signal::KILL).unwrap();
     wait_until("QEMU ends with its keeper", || host.emulators().len() == 1);
     let (examined, left) = examine(&host.dir, &[]);
-    assert_eq!(left, ["stale-guest"]);
+    assert_eq!(left, ["stale-guest", "stale-sockets"]);
     let what = examined["leftovers"][0]["what"].as_str().unwrap();
     let expected = "Guest killed has no keeper any more: directory DIR/run/guests/killed";
     assert_eq!(what, expected);
     assert!(record(&host, "killed").exists());
+    assert_eq!(sockets(&host.dir).len(), 2);
 
     examine(&host.dir, &["--clean"]);
     assert!(!host.dir.path("run/guests/killed").exists());
+    assert_eq!(sockets(&host.dir).len(), 1, "one is the other guest's");
     assert_eq!(examine(&host.dir, &[]).1, [""; 0]);
     assert_eq!(host.ready_guests(), ["alive"]);
+}
+
+#[test]
+fn the_sockets_of_a_killed_boot_are_removed() {
+    if Qemu::find().map_err(skip).is_err() {
+        return;
+    }
+    let dir = Dir::new();
+    let mut child = start_hanging_guest(&dir, &[]);
+    let [path] = sockets(&dir).try_into().unwrap();
+    assert_eq!(examine(&dir, &["--clean"]).1, [""; 0], "it runs");
+    assert!(path.join("qmp").exists());
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let (examined, left) = examine(&dir, &[]);
+    assert_eq!(left, ["stale-sockets"]);
+    let what = examined["leftovers"][0]["what"].as_str().unwrap();
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let expected = format!("A process with a guest has ended and left DIR/tmp/{name}");
+    assert_eq!(what, expected);
+    assert!(path.exists());
+    examine(&dir, &["--clean"]);
+    assert!(sockets(&dir).is_empty());
+    assert_eq!(examine(&dir, &[]).1, [""; 0]);
 }
 
 #[test]

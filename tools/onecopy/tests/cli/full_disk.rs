@@ -14,6 +14,7 @@ use crate::util::eqnice;
 use crate::util::has_mkfs;
 use crate::util::Dir;
 use crate::util::PROGRAM;
+use crate::util::TEMPORARY;
 
 /// Ways into a mount namespace, as arguments of unshare(1): as root, and as anybody else.
 const WAYS: [&[&str]; 2] = [&["--mount"], &["--user", "--map-root-user", "--mount"]];
@@ -61,11 +62,68 @@ pub(crate) fn run_on_disk(dir: &Dir, size_mib: u32, script: &str) -> Option<Stri
         .current_dir(dir.path(""))
         .env("ONECOPY_ROOT", dir.path("store"))
         .env("ONECOPY_RUN", dir.path("run"))
+        .env("TMPDIR", dir.path(TEMPORARY))
         .env("onecopy", PROGRAM)
         .env("LC_ALL", "C");
     let ran = dir.finish(&mut command);
     assert_ne!(ran.code, Some(99), "{}", ran.stderr);
     Some(ran.stdout)
+}
+
+/// Returns a loop that runs a command on a disk that grows by some MiB each time, until the command has room;
+/// `after` is run after each failure.
+fn grow(mib: u32, command: &str, after: &str) -> String {
+    format!(
+        "for step in $(seq 0 20); do
+             size=$(( $(du -sm store | cut -f 1) + step * {mib} ))
+             mount -o remount,size=${{size}}m store
+             echo \"step $step\"
+             {command} 2>&1 && break
+             {after}
+         done"
+    )
+}
+
+/// What a script has said that tries something in steps.
+struct Steps<'a> {
+    said: &'a str,
+    failed: Vec<&'a str>,
+    /// The one that had room.
+    last: &'a str,
+}
+
+impl<'a> Steps<'a> {
+    fn of(said: &'a str) -> Self {
+        let mut failed: Vec<_> = said.split("step ").skip(1).collect();
+        let last = failed.pop().unwrap();
+        assert!(!failed.is_empty(), "nothing has failed: {said}");
+        Self { said, failed, last }
+    }
+
+    /// Checks the complaint of each step that failed, and what was found after it, between which `middle` was
+    /// said.
+    #[track_caller]
+    fn check_failed(&self, middle: &str, is_right: impl Fn(&str, &str) -> bool) {
+        for step in &self.failed {
+            let parts = step.split_once(middle);
+            let is_right = parts.is_some_and(|(complaint, rest)| is_right(complaint, rest));
+            assert!(is_right, "{step}\nin\n{}", self.said);
+        }
+    }
+
+    /// Checks that each of these was a reason to fail.
+    #[track_caller]
+    fn check_reasons(&self, reasons: &[&str]) {
+        for reason in reasons {
+            let has_it = self.failed.iter().any(|step| step.contains(reason));
+            assert!(has_it, "{reason}: {}", self.said);
+        }
+    }
+}
+
+/// Whether the guest `web` was found to run.
+fn web_runs(found: &str) -> bool {
+    found.starts_with("web ") && found.ends_with(" running\n")
 }
 
 #[test]
@@ -138,38 +196,27 @@ fn a_guest_that_does_not_fit_goes_on_until_there_is_room() {
     let script = format!(
         "$onecopy {savesys} && $onecopy ipl LX --as web || exit
          echo save | $onecopy console web >/dev/null
-         for step in $(seq 0 20); do
-             size=$(( $(du -sm store | cut -f 1) + step * 12 ))
-             mount -o remount,size=${{size}}m store
-             echo \"step $step\"
-             $onecopy savesys WARM --running web --timeout 20 2>&1 && break
-             ls -A store/systems/WARM
-             $onecopy query guests | grep -o 'web.* running'
-         done
+         {}
          $onecopy query nss --verify && $onecopy ipl WARM --as again
-         $onecopy logoff again --now"
+         $onecopy logoff again --now",
+        grow(
+            12,
+            "$onecopy savesys WARM --running web --timeout 20",
+            "ls -A store/systems/WARM; $onecopy query guests | grep -o 'web.* running'"
+        )
     );
     let Some(said) = run_on_disk(&host.dir, 400, &script) else {
         return;
     };
-    let mut steps = said.split("step ").skip(1).collect::<Vec<_>>();
-    let last = steps.pop().unwrap();
-    for step in &steps {
-        let (complaint, rest) = step
-            .split_once("\n.lock\n")
-            .unwrap_or_else(|| panic!("{said}"));
-        assert!(complaint.contains("No space left on device"), "{said}");
-        assert!(
-            rest.starts_with("web ") && rest.ends_with(" running\n"),
-            "{said}"
-        );
-    }
-    for what in [
+    let steps = Steps::of(&said);
+    steps.check_failed("\n.lock\n", |complaint, rest| {
+        complaint.contains("No space left on device") && web_runs(rest)
+    });
+    steps.check_reasons(&[
         "onecopy: Cannot make room for DIR/store/",
         "onecopy: Guest web cannot be saved",
-    ] {
-        assert!(steps.iter().any(|step| step.contains(what)), "{said}");
-    }
+    ]);
+    let last = steps.last;
     assert!(last.contains("\nWARM generation 1: 512 MiB, "), "{said}");
     assert!(!last.contains("CORRUPT"), "{said}");
     assert!(
@@ -213,30 +260,20 @@ fn a_template_that_does_not_fit_leaves_the_old_generation() {
     let Some(said) = run_on_disk(&host.dir, 400, &script) else {
         return;
     };
-    let mut steps = said.split("step ").skip(1).collect::<Vec<_>>();
-    let last = steps.pop().unwrap();
-    for step in &steps {
-        let (complaint, rest) = step
-            .split_once("\nleft: ")
-            .unwrap_or_else(|| panic!("{said}"));
-        assert!(complaint.contains("\nonecopy: "), "{said}");
-        assert!(complaint.contains("No space left on device"), "{said}");
-        eqnice!(
-            rest,
-            ".lock 1 current \n intact\nweb: started from LX generation 1\nweb: was ended\n"
-        );
-    }
-    for what in [
+    let steps = Steps::of(&said);
+    steps.check_failed("\nleft: ", |complaint, rest| {
+        complaint.contains("\nonecopy: ")
+            && complaint.contains("No space left on device")
+            && rest
+                == ".lock 1 current \n intact\nweb: started from LX generation 1\nweb: was ended\n"
+    });
+    steps.check_reasons(&[
         "/ew-0.img: ",
         "QEMU cannot save the state: ",
         "/manifest.toml: ",
         "/.current: ",
-    ] {
-        assert!(
-            steps.iter().any(|step| step.contains(what)),
-            "{what}: {said}"
-        );
-    }
+    ]);
+    let last = steps.last;
     assert!(last.contains("\nLX generation 2: 512 MiB, "), "{said}");
     assert!(
         last.ends_with(
@@ -255,40 +292,28 @@ fn a_copy_of_a_guest_that_does_not_fit_leaves_nothing_and_the_guest_goes_on() {
     let script = format!(
         "$onecopy {savesys} && $onecopy ipl LX --as web && $onecopy saveseg DATA --from-image data.img &&
          $onecopy attach web DATA --non-shared || exit
-         for step in $(seq 0 20); do
-             size=$(( $(du -sm store | cut -f 1) + step * 5 ))
-             mount -o remount,size=${{size}}m store
-             echo \"step $step\"
-             $onecopy saveseg DATA --from-guest web 2>&1 && break
-             echo \"exit $?\"
-             echo $(ls -A store/segments/DATA)
-             $onecopy query guests | grep -o 'web.* running'
-         done
+         {}
          $onecopy query seg --verify
-         $onecopy logoff web --now"
+         $onecopy logoff web --now",
+        grow(
+            5,
+            "$onecopy saveseg DATA --from-guest web",
+            "echo \"exit $?\"; echo $(ls -A store/segments/DATA)
+             $onecopy query guests | grep -o 'web.* running'"
+        )
     );
     let Some(said) = run_on_disk(&host.dir, 400, &script) else {
         return;
     };
-    let mut steps = said.split("step ").skip(1).collect::<Vec<_>>();
-    let last = steps.pop().unwrap();
-    for step in &steps {
-        let (complaint, rest) = step
-            .split_once("\nexit 5\n.lock 1.seg current\n")
-            .unwrap_or_else(|| panic!("{said}"));
+    let steps = Steps::of(&said);
+    steps.check_failed("\nexit 5\n.lock 1.seg current\n", |complaint, rest| {
         let room = [
             "the disk of the store is full",
             "No space left on device (os error 28)",
         ];
-        assert!(
-            room.iter().any(|words| complaint.ends_with(words)),
-            "{said}"
-        );
-        assert!(
-            rest.starts_with("web ") && rest.ends_with(" running\n"),
-            "{said}"
-        );
-    }
+        room.iter().any(|words| complaint.ends_with(words)) && web_runs(rest)
+    });
+    let last = steps.last;
     assert!(
         last.contains("\nDATA generation 2: 1 member, 14 MiB, "),
         "{said}"

@@ -12,6 +12,7 @@
 
 mod attach;
 mod attach_broken;
+mod attach_others;
 mod boot;
 mod colours;
 mod compatibility;

@@ -24,6 +24,7 @@ use crate::util::skip;
 use crate::util::wait_until;
 use crate::util::Dir;
 use crate::util::Ran;
+use crate::util::TEMPORARY;
 
 /// How many moments a start is interrupted at, and how far they are apart.
 const MOMENTS: u32 = 10;
@@ -131,14 +132,13 @@ fn a_guest_whose_save_is_given_up_goes_on_and_can_be_saved() {
 #[test]
 fn a_start_is_given_up_and_leaves_nothing() {
     let Some(host) = Host::new() else { return };
-    let tmp = host.dir.path("tmp");
-    fs::create_dir(&tmp).unwrap();
+    let tmp = host.dir.path(TEMPORARY);
     let is_empty = |path| fs::read_dir(path).unwrap().next().is_none();
     let mut given_up = 0;
     for moment in 0..MOMENTS {
         for foreground in [&[][..], &["--foreground"]] {
             let args = [&["ipl", "LX"], foreground].concat();
-            let child = spawn(host.dir.command(&args).env("TMPDIR", &tmp));
+            let child = spawn(&mut host.dir.command(&args));
             thread::sleep(STEP * moment);
             let ran = interrupt(child, Signal::TERM);
             match (ran.code, ran.stderr.as_str()) {

@@ -29,6 +29,7 @@ use crate::signals::spawn;
 use crate::util::skip;
 use crate::util::wait_until;
 use crate::util::Dir;
+use crate::util::TEMPORARY;
 
 /// A user that every host has.
 const USER: &str = "nobody";
@@ -82,14 +83,12 @@ fn a_guest_in_the_foreground_runs_as_the_user_and_ends_with_the_command() {
     // As in /boot of some distributions.
     let path = kernel(&dir, Action::Hang);
     close(&path);
-    let tmp = dir.path("tmp");
-    fs::create_dir(&tmp).unwrap();
-    open(&dir);
+    let tmp = dir.path(TEMPORARY);
     let disk = dir.file("disk.img", vec![0; 1 << 20]);
     fs::set_permissions(&disk, Permissions::from_mode(0o666)).unwrap();
     let boot = ["boot", "--kernel", "kernel", "--accel", "tcg"];
     let args = [&boot[..], &["--disk", disk.to_str().unwrap()], &options].concat();
-    let mut child = spawn(dir.command(&args).env("TMPDIR", &tmp));
+    let mut child = spawn(&mut dir.command(&args));
     wait_until("QEMU runs", || !emulators(&disk).is_empty());
     let [pid] = emulators(&disk)[..] else {
         panic!("one QEMU is expected")
@@ -108,7 +107,7 @@ fn a_guest_in_the_foreground_runs_as_the_user_and_ends_with_the_command() {
     child.wait().unwrap();
     // The signal of the parent's end is not lost by the change of the user.
     wait_until("QEMU ends", || emulators(&disk).is_empty());
-    let child = spawn(dir.command(&args).env("TMPDIR", &tmp));
+    let child = spawn(&mut dir.command(&args));
     wait_until("QEMU runs", || !emulators(&disk).is_empty());
     let ran = interrupt(child, Signal::TERM);
     assert_eq!(ran.code, Some(1), "{ran:?}");
@@ -138,8 +137,9 @@ fn what_the_user_cannot_open_is_refused_before_anything_starts() {
         "onecopy: QEMU runs as user nobody, who cannot write to DIR/secret.img; let that user do it, and pass the \
          directories above, or give --qemu-user another one or root\n"
     );
-    // The kernel is copied for him, who cannot reach it either.
-    let ran = dir.run(&[&boot[..5], &options].concat());
+    // The kernel is copied for him, who cannot reach it either, to where everybody's temporary files are.
+    let mut command = dir.command(&[&boot[..5], &options].concat());
+    let ran = dir.finish(command.env("TMPDIR", std::env::temp_dir()));
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{ran:?}");
     let ran = dir.run(&[&boot[..], &["--qemu-user", "root"]].concat());
     assert_eq!(ran.code, Some(0), "{ran:?}");

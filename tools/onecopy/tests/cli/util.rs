@@ -22,6 +22,9 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_onecopy");
 /// How long anything may take that is waited for, on a machine that is busy.
 const DEADLINE: Duration = Duration::from_secs(120);
 
+/// Where the program's temporary files are, in the directory of a test.
+pub(crate) const TEMPORARY: &str = "tmp";
+
 /// A directory for one test, with a store in `store`.
 pub(crate) struct Dir {
     directory: tempfile::TempDir,
@@ -37,9 +40,9 @@ pub(crate) struct Ran {
 
 impl Dir {
     pub(crate) fn new() -> Self {
-        Self {
-            directory: tempfile::tempdir().unwrap(),
-        }
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join(TEMPORARY)).unwrap();
+        Self { directory }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -62,6 +65,7 @@ impl Dir {
             .current_dir(self.directory.path())
             .env("ONECOPY_ROOT", self.path("store"))
             .env("ONECOPY_RUN", self.path("run"))
+            .env("TMPDIR", self.path(TEMPORARY))
             .env_remove("ONECOPY_QEMU")
             .env_remove("SOURCE_DATE_EPOCH")
             .env_remove("CLICOLOR_FORCE")

@@ -187,7 +187,15 @@ fn a_trace_is_replayed() {
     let text = dir.ok(&[&["vmrm", "simulate", "trace"][..], &CONFIG].concat());
     let lines: Vec<&str> = text.lines().collect();
     assert!(
-        lines.iter().any(|line| line.starts_with("g0: SHRINK ")),
+        lines[0].starts_with("TIME                  DOES     MOVED    WANTED"),
+        "{text}"
+    );
+    let orders = lines
+        .iter()
+        .position(|line| line.contains("  GUEST  SHRINK"));
+    let orders = &lines[orders.unwrap() + 1..lines.len() - 2];
+    assert!(
+        orders[0].starts_with("TIME  g0     22528   0       squeeze  1 GiB "),
         "{text}"
     );
     assert!(
@@ -198,7 +206,9 @@ fn a_trace_is_replayed() {
         "{text}"
     );
     let json = dir.ok(&[&["vmrm", "simulate", "trace", "--json"][..], &CONFIG].concat());
-    assert_eq!(json.lines().count(), lines.len());
+    // Two tables with titles and empty lines behind, and the sum.
+    assert_eq!(json.lines().count() + 4, lines.len());
+    assert_eq!(json.matches("\"event\":\"shrink\"").count(), orders.len());
     let summary: Value = serde_json::from_str(json.lines().last().unwrap()).unwrap();
     assert_eq!(summary["recorded_min_available_bytes"], 496 * MIB);
     assert!(
@@ -244,7 +254,7 @@ fn damaged_traces_are_refused_with_their_place() {
     ] {
         dir.file("trace", text);
         let ran = dir.run(&["vmrm", "simulate", "trace"]);
-        assert_eq!(ran.code, Some(6));
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(6), ""));
         let expected = format!("onecopy: Cannot replay trace: {expected}");
         assert!(ran.stderr.starts_with(&expected), "{ran:?}");
     }

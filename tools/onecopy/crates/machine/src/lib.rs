@@ -43,6 +43,8 @@ pub use self::error::Error;
 pub use self::error::Report;
 pub use self::interrupt::Interrupt;
 pub use self::interrupt::Interrupted;
+pub use self::machine::abandoned;
+pub use self::machine::remove_abandoned;
 pub use self::machine::state_uri;
 pub use self::machine::Machine;
 pub use self::machine::Ram;

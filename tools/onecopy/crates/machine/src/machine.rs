@@ -4,6 +4,7 @@
 
 mod connect;
 mod handover;
+mod place;
 mod processor;
 mod state;
 mod talk;
@@ -13,8 +14,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::time::Instant;
 
-use tempfile::TempDir;
-
 use self::connect::accept;
 use self::connect::explain;
 use self::connect::listen;
@@ -23,6 +22,9 @@ pub(crate) use self::handover::check;
 pub(crate) use self::handover::open_kvm;
 use self::handover::Handover;
 pub(crate) use self::handover::KVM;
+pub use self::place::abandoned;
+pub use self::place::remove_abandoned;
+use self::place::Place;
 pub use self::state::state_uri;
 pub use self::state::Ram;
 use crate::accounting;
@@ -66,10 +68,9 @@ pub struct Machine {
     console_log: PathBuf,
     interrupt: Interrupt,
     confinement: Confinement,
-    _directory: TempDir,
+    _place: Place,
 }
 
-/// Creates or empties the file of a console, which may say secrets: a new one is for its owner only.
 impl Machine {
     /// Starts QEMU and waits until its monitor answers. The guest runs, unless the configuration
     /// asks for a paused one.
@@ -88,24 +89,19 @@ impl Machine {
     ///
     /// As [`Self::start`].
     pub fn start_with(config: &Config, tee: Option<Tee>) -> Result<Self> {
-        let directory = tempfile::Builder::new()
-            .prefix("onecopy-")
-            .tempdir()
-            .map_err(Error::io("create a directory for the guest's sockets"))?;
+        let place = Place::create();
+        let place = place.map_err(Error::io("create a directory for the guest's sockets"))?;
         let console_log = config
             .console_log
             .clone()
-            .unwrap_or_else(|| directory.path().join("console.log"));
+            .unwrap_or_else(|| place.path().join("console.log"));
         let log = Log::create(&console_log, config.console_log_limit_bytes)
             .map_err(Error::io(format!("create {}", console_log.display())))?;
-        let paths = [
-            directory.path().join("console"),
-            directory.path().join("qmp"),
-        ];
+        let paths = [place.path().join("console"), place.path().join("qmp")];
         let [console_socket, qmp_socket] = [listen(&paths[0])?, listen(&paths[1])?];
 
         let config = &mut config.clone();
-        let handover = Handover::prepare(config, directory.path())?;
+        let handover = Handover::prepare(config, place.path())?;
         let config = &*config;
         if let Some(user) = &config.qemu.confinement().user {
             for path in &paths {
@@ -142,7 +138,7 @@ impl Machine {
             console_log,
             interrupt: config.interrupt.clone(),
             confinement: config.qemu.confinement().clone(),
-            _directory: directory,
+            _place: place,
         })
     }
 

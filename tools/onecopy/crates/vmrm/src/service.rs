@@ -2,8 +2,10 @@
 
 //! The manager at work: it looks, decides, and tells the guests, round after round.
 
+mod error;
+mod said;
+
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -18,18 +20,17 @@ use onecopy_system::Guests;
 use onecopy_system::MemoryQuery;
 use onecopy_system::Running;
 
+pub use self::error::ServiceError;
+use self::said::Said;
 use crate::config::Config;
 use crate::config::ConfigError;
 use crate::event::Delivery;
 use crate::event::Event;
 use crate::notify::Notifier;
 use crate::policy::decide;
-use crate::policy::Mode;
 use crate::policy::Order;
 use crate::policy::State;
 use crate::pressure::Pressure;
-use crate::pressure::PressureError;
-use crate::sample::Host;
 use crate::sample::Sample;
 use crate::trace::Recorder;
 use crate::watch::chain;
@@ -52,49 +53,19 @@ const STATISTICS_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a single round waits for statistics of guests that were never asked for them.
 const FIRST_STATISTICS: Duration = Duration::from_secs(5);
 
-/// Why the manager does not work.
-#[derive(Debug, thiserror::Error)]
-pub enum ServiceError {
-    /// It cannot be known which guests run.
-    #[error(transparent)]
-    Guests(#[from] onecopy_system::Error),
-    /// The memory of the host is not known.
-    #[error(transparent)]
-    Pressure(#[from] PressureError),
-    /// Another one manages the same guests.
-    #[error("Another vmrm manages the guests of {}", .run.display())]
-    Busy {
-        /// The run directory.
-        run: PathBuf,
-    },
-    /// The lock of the run directory cannot be had.
-    #[error("Cannot lock {}", .path.display())]
-    Lock {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The trace cannot be written.
-    #[error("Cannot record to {}", .path.display())]
-    Record {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The service manager cannot be told anything.
-    #[error("Cannot use the socket that NOTIFY_SOCKET names")]
-    Notify(#[source] io::Error),
-    /// Nobody takes what there is to say.
-    #[error("Cannot write the log")]
-    Say(#[source] io::Error),
-}
-
 type Result<T> = std::result::Result<T, ServiceError>;
 
 /// Takes what there is to say.
-pub type Say<'a> = dyn FnMut(&Event<'_>) -> io::Result<()> + 'a;
+pub type Say<'a> = dyn FnMut(&Event) -> io::Result<()> + 'a;
+
+/// What came of a round.
+#[derive(Debug)]
+pub struct Round {
+    /// What there is to say, in order.
+    pub events: Vec<Event>,
+    /// Whether everybody who is managed or named could be asked and told.
+    pub is_complete: bool,
+}
 
 /// How the manager works.
 #[derive(Debug, Clone, Default)]
@@ -128,14 +99,6 @@ pub struct Service {
     recorder: Option<Recorder<File>>,
     said: Said,
     _lock: Option<File>,
-}
-
-/// What was said already.
-#[derive(Debug, Default)]
-struct Said {
-    is_busy: bool,
-    silent: BTreeMap<String, String>,
-    unknown: BTreeSet<String>,
 }
 
 impl Service {
@@ -182,16 +145,18 @@ impl Service {
         let mut is_first = true;
         loop {
             let start = Instant::now();
-            match self.round(say) {
-                Ok(_) => {}
-                Err(error @ ServiceError::Say(_)) => return Err(error),
+            let events = match self.round() {
+                Ok(round) => round.events,
                 Err(error) if is_first => return Err(error),
-                Err(error) => self.blind(&error, say)?,
+                Err(error) => vec![self.blind(&error)],
+            };
+            for event in &events {
+                say(event).map_err(ServiceError::Say)?;
             }
             is_first = false;
             match self.wait(start, wish) {
                 Wish::Stop => break,
-                Wish::Reload => self.reload(reload(), say)?,
+                Wish::Reload => say(&self.reload(reload())).map_err(ServiceError::Say)?,
                 Wish::GoOn => {}
             }
         }
@@ -199,13 +164,12 @@ impl Service {
         Ok(())
     }
 
-    /// Does one round, when guests have had the time to say something. Returns whether everybody who
-    /// is managed or named could be asked and told.
+    /// Does one round, when guests have had the time to say something.
     ///
     /// # Errors
     ///
     /// When nothing could be decided.
-    pub fn once(&mut self, say: &mut Say<'_>) -> Result<bool> {
+    pub fn once(&mut self) -> Result<Round> {
         let start = Instant::now();
         let seen = loop {
             let seen = self.look()?;
@@ -214,7 +178,7 @@ impl Service {
             }
             thread::sleep(TICK);
         };
-        self.manage(seen, say)
+        self.manage(seen)
     }
 
     /// Does one round.
@@ -222,9 +186,9 @@ impl Service {
     /// # Errors
     ///
     /// As [`Self::once`].
-    pub fn round(&mut self, say: &mut Say<'_>) -> Result<bool> {
+    pub fn round(&mut self) -> Result<Round> {
         let seen = self.look()?;
-        self.manage(seen, say)
+        self.manage(seen)
     }
 
     fn look(&mut self) -> Result<Seen> {
@@ -240,7 +204,7 @@ impl Service {
     }
 
     /// Decides what is to be done with the guests, and does it.
-    fn manage(&mut self, seen: Seen, say: &mut Say<'_>) -> Result<bool> {
+    fn manage(&mut self, seen: Seen) -> Result<Round> {
         let Seen {
             guests,
             running,
@@ -252,33 +216,32 @@ impl Service {
             host: self.pressure.read()?,
             guests,
         };
-        self.record(&sample, say)?;
-        let is_complete = self.say_who_is_missing(&names, say)?;
+        let mut events = Vec::from_iter(self.record(&sample));
+        let is_nobody_missing = self.look_who_is_missing(&names, &mut events);
 
         let (state, decision) = decide(&self.config, &self.state, &sample);
         self.state = state;
         let summary = Event::mode(sample.unix_ms, &decision, &sample.host);
         self.notifier.ready(&summary.to_string());
-        let is_busy = decision.mode != Mode::Hold;
-        if is_busy || self.said.is_busy {
-            say(&summary).map_err(ServiceError::Say)?;
-        }
-        self.said.is_busy = is_busy;
-        let is_delivered = self.tell(&decision.orders, &running, &sample, say)?;
-        Ok(is_complete && is_delivered)
+        events.extend(self.said.is_worth_saying(decision.mode).then_some(summary));
+        let deliveries = self.tell(&decision.orders, &running);
+        let is_delivered =
+            self.options.dry_run || deliveries.iter().all(|told| *told == Delivery::Sent);
+        let orders = decision.orders.iter().zip(deliveries);
+        let shrink =
+            |(order, delivery)| Event::shrink(sample.unix_ms, order, delivery, &sample.host);
+        events.extend(orders.map(shrink));
+        Ok(Round {
+            events,
+            is_complete: is_nobody_missing && is_delivered,
+        })
     }
 
-    /// Tells guests what they are to give. Returns whether all could be told.
-    fn tell(
-        &mut self,
-        orders: &[Order],
-        running: &BTreeMap<String, Running>,
-        sample: &Sample,
-        say: &mut Say<'_>,
-    ) -> Result<bool> {
+    /// Tells guests what they are to give. Returns what became of each order.
+    fn tell(&mut self, orders: &[Order], running: &BTreeMap<String, Running>) -> Vec<Delivery> {
         let is_dry = self.options.dry_run;
         let notifier = &self.notifier;
-        let deliveries = each(orders, |order| {
+        let told = each(orders, |order| {
             notifier.alive();
             if is_dry {
                 Delivery::NotSent
@@ -286,64 +249,33 @@ impl Service {
                 deliver(order, running.get(&order.guest))
             }
         });
-        let mut is_delivered = true;
-        for (order, delivery) in orders.iter().zip(deliveries) {
-            let delivery = delivery.unwrap_or(Delivery::NotSent);
-            if delivery != Delivery::Sent {
+        let told = told.into_iter();
+        let deliveries: Vec<_> = told.map(|told| told.unwrap_or(Delivery::NotSent)).collect();
+        for (order, delivery) in orders.iter().zip(&deliveries) {
+            if *delivery != Delivery::Sent {
                 self.state.undo(order);
             }
-            is_delivered &= is_dry || delivery == Delivery::Sent;
-            let host: &Host = &sample.host;
-            let event = Event::Shrink {
-                unix_ms: sample.unix_ms,
-                order,
-                delivery: &delivery,
-                host,
-            };
-            say(&event).map_err(ServiceError::Say)?;
         }
-        Ok(is_delivered)
+        deliveries
     }
 
-    /// Says who does not answer or does not run, once. Returns whether nobody is missing.
-    fn say_who_is_missing(&mut self, names: &[String], say: &mut Say<'_>) -> Result<bool> {
-        let silent: BTreeMap<String, String> = self
-            .watch
-            .silent()
-            .iter()
+    /// Looks who does not answer or does not run. Returns whether nobody is missing.
+    fn look_who_is_missing(&mut self, names: &[String], events: &mut Vec<Event>) -> bool {
+        let silent = self.watch.silent().iter();
+        let silent: BTreeMap<String, String> = silent
             .map(|(name, silence)| (name.clone(), silence.error.clone()))
             .collect();
         let named = self.config.named_guests().into_iter();
-        let unknown: BTreeSet<String> = named
-            .filter(|name| !names.iter().any(|running| running == name))
-            .map(str::to_owned)
-            .collect();
-        let mut events = Vec::new();
-        for (guest, error) in &silent {
-            if self.said.silent.get(guest) != Some(error) {
-                events.push(Event::Silent { guest, error });
-            }
-        }
-        let answer = |guest: &&String| !silent.contains_key(*guest) && names.contains(guest);
-        let answering = self.said.silent.keys().filter(answer);
-        events.extend(answering.map(|guest| Event::Answers { guest }));
-        let missing = unknown.difference(&self.said.unknown);
-        events.extend(missing.map(|guest| Event::Unknown { guest }));
-        let found = self.said.unknown.difference(&unknown);
-        events.extend(found.map(|guest| Event::Known { guest }));
-        for event in &events {
-            say(event).map_err(ServiceError::Say)?;
-        }
-        let is_complete = silent.is_empty() && unknown.is_empty();
-        self.said.silent = silent;
-        self.said.unknown = unknown;
-        Ok(is_complete)
+        let unknown = named.filter(|name| !names.iter().any(|running| running == name));
+        let unknown = unknown.map(str::to_owned).collect();
+        events.extend(self.said.changes(silent, unknown, names));
+        self.said.is_nobody_missing()
     }
 
-    fn blind(&self, error: &ServiceError, say: &mut Say<'_>) -> Result<()> {
+    fn blind(&self, error: &ServiceError) -> Event {
         let error = chain(error);
         self.notifier.status(&error);
-        say(&Event::Blind { error: &error }).map_err(ServiceError::Say)
+        Event::Blind { error }
     }
 
     /// Waits for the next round, or for a wish.
@@ -362,11 +294,7 @@ impl Service {
         }
     }
 
-    fn reload(
-        &mut self,
-        config: std::result::Result<Config, ConfigError>,
-        say: &mut Say<'_>,
-    ) -> Result<()> {
+    fn reload(&mut self, config: std::result::Result<Config, ConfigError>) -> Event {
         let opened = config.map_err(|error| chain(&error)).and_then(|config| {
             let pressure = Pressure::open(&config.root, config.cgroup.as_deref());
             let pressure = pressure.map_err(|error| chain(&error))?;
@@ -376,24 +304,18 @@ impl Service {
             Ok((config, pressure)) => {
                 self.config = config;
                 self.pressure = pressure;
-                say(&Event::Reloaded)
+                Event::Reloaded
             }
-            Err(error) => say(&Event::NotReloaded { error: &error }),
+            Err(error) => Event::NotReloaded { error },
         }
-        .map_err(ServiceError::Say)
     }
 
     /// Records a round. A disk that is full must not keep guests from being managed.
-    fn record(&mut self, sample: &Sample, say: &mut Say<'_>) -> Result<()> {
-        let Some(recorder) = &mut self.recorder else {
-            return Ok(());
-        };
-        if let Err(error) = recorder.record(sample) {
-            self.recorder = None;
-            let error = error.to_string();
-            say(&Event::NotRecorded { error: &error }).map_err(ServiceError::Say)?;
-        }
-        Ok(())
+    fn record(&mut self, sample: &Sample) -> Option<Event> {
+        let error = self.recorder.as_mut()?.record(sample).err()?;
+        self.recorder = None;
+        let error = error.to_string();
+        Some(Event::NotRecorded { error })
     }
 }
 

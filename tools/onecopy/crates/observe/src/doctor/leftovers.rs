@@ -2,6 +2,7 @@
 
 //! What a crash has left, and removing it.
 
+use std::env::temp_dir;
 use std::fmt;
 use std::fs;
 use std::path::Path;
@@ -26,6 +27,8 @@ use crate::guest::chain;
 pub enum Leftover {
     /// Of a guest whose keeper has ended.
     Guest(Stale),
+    /// A directory with sockets of a machine whose process has ended without removing it.
+    Sockets(PathBuf),
     /// Of a save that was killed: drafts, and a generation that was never current.
     Save {
         /// The directory of the name.
@@ -57,6 +60,10 @@ impl Leftover {
         match guests.stale() {
             Ok(stale) => found.extend(stale.into_iter().map(Self::Guest)),
             Err(error) => failed.push(chain(&error)),
+        }
+        match onecopy_machine::abandoned() {
+            Ok(paths) => found.extend(paths.into_iter().map(Self::Sockets)),
+            Err(error) => failed.push(format!("Cannot read {}: {error}", temp_dir().display())),
         }
         // That they cannot be read was said just now.
         let listed = guests.examine().unwrap_or_default();
@@ -108,6 +115,11 @@ impl Leftover {
                 let removed = guests.remove_stale(stale);
                 removed.map(|_| ()).map_err(|error| chain(&error))
             }
+            Self::Sockets(path) => {
+                let removed = onecopy_machine::remove_abandoned(path);
+                let failed = |error| format!("Cannot remove {}: {error}", path.display());
+                removed.map(|_| ()).map_err(failed)
+            }
             Self::Paused(guest) => {
                 let resumed = Running::find(guests, guest).and_then(|running| running.resume());
                 resumed.map_err(|error| chain(&error))
@@ -130,6 +142,7 @@ impl Leftover {
     pub fn id(&self) -> &'static str {
         match self {
             Self::Guest(_) => "stale-guest",
+            Self::Sockets(_) => "stale-sockets",
             Self::Paused(_) => "paused-guest",
             Self::Save { .. } => "killed-save",
             Self::Generations { .. } => "unused-generations",
@@ -151,6 +164,10 @@ impl fmt::Display for Leftover {
                     write!(f, "{separator}directory {}", directory.display())?;
                 }
                 Ok(())
+            }
+            Self::Sockets(path) => {
+                let path = path.display();
+                write!(f, "A process with a guest has ended and left {path}")
             }
             Self::Paused(guest) => {
                 write!(
