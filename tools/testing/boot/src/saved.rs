@@ -385,7 +385,6 @@ fn wait_for_answer(guest: &mut Guest, factor: u32) -> Result<()> {
         let quiet: [&[u8]; 2] = [b"/proc/sys/kernel/printk", b"1"];
         match guest.control().run("write", &quiet, FIRST_ANSWER * factor) {
             Ok(_) => return Ok(()),
-            // Where QEMU has ended, the line does not say so.
             Err(Error::Timeout { .. })
                 if start.elapsed() < TIMEOUT * factor && guest.machine().try_wait()?.is_none() => {}
             Err(error) => return Err(guest.not_up(error).into()),

@@ -225,6 +225,13 @@ struct Output {
     tee: Option<Tee>,
 }
 
+impl Drop for Output {
+    /// QEMU has closed the console.
+    fn drop(&mut self) {
+        self.relay.end();
+    }
+}
+
 impl io::Write for Output {
     fn write(&mut self, said: &[u8]) -> io::Result<usize> {
         self.relay.write_all(said)?;

@@ -36,7 +36,14 @@ pub(crate) struct Relay {
 /// Those who are connected.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Clients {
-    streams: Arc<Mutex<Vec<UnixStream>>>,
+    connected: Arc<Mutex<Connected>>,
+}
+
+#[derive(Debug, Default)]
+struct Connected {
+    streams: Vec<UnixStream>,
+    /// The console has ended: nobody is connected any more.
+    ended: bool,
 }
 
 impl Relay {
@@ -76,22 +83,37 @@ impl Drop for Relay {
     fn drop(&mut self) {
         // Wakes the thread that accepts; fails only if there was none.
         let _ = shutdown(&self.listener, Shutdown::Both);
-        for stream in self.clients.lock().drain(..) {
-            let _ = stream.shutdown(std::net::Shutdown::Both);
-        }
+        self.clients.end();
     }
 }
 
 impl Clients {
     /// Nothing can be half done when a thread panics that has the lock.
-    fn lock(&self) -> MutexGuard<'_, Vec<UnixStream>> {
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Connected> {
+        self.connected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Disconnects all, and who comes later: a console that says nothing more looks like a silent guest.
+    pub(crate) fn end(&self) {
+        let mut connected = self.lock();
+        connected.ended = true;
+        for stream in connected.streams.drain(..) {
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }
     }
 
     fn add(&self, stream: UnixStream, console: Console) -> io::Result<()> {
         stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
         let input = stream.try_clone()?;
-        self.lock().push(stream);
+        {
+            let mut connected = self.lock();
+            if connected.ended {
+                return Ok(());
+            }
+            connected.streams.push(stream);
+        }
         thread::Builder::new()
             .name("relay-input".to_owned())
             .spawn(move || forward(input, &console))?;
@@ -102,7 +124,7 @@ impl Clients {
 impl Write for Clients {
     /// Sends output to all, and disconnects those who do not take it.
     fn write(&mut self, said: &[u8]) -> io::Result<usize> {
-        self.lock().retain_mut(|stream| {
+        self.lock().streams.retain_mut(|stream| {
             let sent = stream.write_all(said);
             if sent.is_err() {
                 let _ = stream.shutdown(std::net::Shutdown::Both);
@@ -137,13 +159,13 @@ mod tests {
         let mut clients = Clients::default();
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let (gone, peer) = UnixStream::pair().unwrap();
-        clients.lock().extend([ours, gone]);
+        clients.lock().streams.extend([ours, gone]);
         drop(peer);
         clients.write_all(b"hello").unwrap();
         let mut said = [0; 5];
         theirs.read_exact(&mut said).unwrap();
         assert_eq!(&said, b"hello");
-        assert_eq!(clients.lock().len(), 1);
+        assert_eq!(clients.lock().streams.len(), 1);
     }
 
     #[test]
@@ -152,9 +174,9 @@ mod tests {
         let (ours, _theirs) = UnixStream::pair().unwrap();
         ours.set_write_timeout(Some(Duration::from_millis(10)))
             .unwrap();
-        clients.lock().push(ours);
+        clients.lock().streams.push(ours);
         clients.write_all(&vec![0; 4 << 20]).unwrap();
-        assert_eq!(clients.lock().len(), 0);
+        assert_eq!(clients.lock().streams.len(), 0);
     }
 
     #[test]
@@ -166,7 +188,7 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         let mut stream = UnixStream::connect(&path).unwrap();
         let (accepted, _) = relay.listener.accept().unwrap();
-        relay.clients.lock().push(accepted);
+        relay.clients.lock().streams.push(accepted);
         drop(relay);
         assert_eq!(stream.read(&mut [0]).unwrap(), 0);
     }

@@ -20,6 +20,9 @@ use anyhow::Result;
 /// How often is looked whether something has happened.
 const TICK: Duration = Duration::from_millis(100);
 
+/// What is less than this is no change of what is used.
+const CHANGE_BYTES: u64 = 1 << 20;
+
 /// The names of a version of the memory controller, and where its groups are.
 #[derive(Debug)]
 struct Version {
@@ -124,14 +127,20 @@ impl Group {
         Ok(self.write("cgroup.procs", pid.into())?)
     }
 
-    /// Waits until there is so much; not longer than `pause`, since it may never be.
-    pub(super) fn wait_for_room(&self, bytes: u64, pause: Duration) -> Result<()> {
+    /// Waits until there is so much; not longer than `pause`, and not when what is used has not become less
+    /// for `still`, since it may never be.
+    pub(super) fn wait_for_room(&self, bytes: u64, pause: Duration, still: Duration) -> Result<()> {
         let start = Instant::now();
-        while start.elapsed() < pause {
+        let mut least = u64::MAX;
+        let mut changed = start;
+        while start.elapsed() < pause && changed.elapsed() < still {
             let usage = fs::read_to_string(self.path.join(self.version.usage))?;
             let usage: u64 = usage.trim().parse()?;
             if self.limit_bytes.saturating_sub(usage) > bytes {
                 break;
+            }
+            if usage.saturating_add(CHANGE_BYTES) <= least {
+                (least, changed) = (usage, Instant::now());
             }
             thread::sleep(TICK);
         }

@@ -42,6 +42,9 @@ const ROUNDS: usize = 3;
 /// How long the next guest waits at most for what it is going to use.
 const PAUSE: Duration = Duration::from_secs(60);
 
+/// How long it waits when nothing becomes free meanwhile: the manager looks each second.
+const STILL: Duration = Duration::from_secs(15);
+
 /// How much longer than elsewhere guests may take for everything: the inner host is slow.
 const PATIENCE: u32 = 4;
 
@@ -136,7 +139,7 @@ fn squeeze(guests: &mut [Guest], group: &Group, managed: bool) -> Result<Ended> 
     for guest in &mut *guests {
         use_memory(guest)?;
         progress("a guest has used its memory");
-        group.wait_for_room(TOUCHED_MIB << 20, PAUSE)?;
+        group.wait_for_room(TOUCHED_MIB << 20, PAUSE, STILL)?;
     }
     let answers = |guest: &mut Guest| guest.read("/proc/uptime").is_ok();
     let alive = guests
