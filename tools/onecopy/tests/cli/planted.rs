@@ -12,6 +12,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use rustix::fs::mknodat;
+use rustix::fs::FileType;
+use rustix::fs::Mode;
+use rustix::fs::CWD;
+
 use crate::saved::Host;
 use crate::util::eqnice;
 use crate::util::Dir;
@@ -158,6 +163,36 @@ fn links_in_the_run_directory_are_not_followed() {
         "onecopy: DIR/run/guests is a symbolic link, which is not followed; put the file itself there\n"
     );
     assert!(fs::read_dir(&outside).unwrap().next().is_none());
+}
+
+#[test]
+fn a_manager_locks_no_file_that_somebody_else_has_put_there() {
+    let dir = Dir::new();
+    let [run, outside] = ["run", "outside"].map(|name| dir.path(name));
+    fs::create_dir_all(&run).unwrap();
+    fs::set_permissions(&run, Permissions::from_mode(0o1777)).unwrap();
+    let lock = run.join(".vmrm.lock");
+    symlink(&outside, &lock).unwrap();
+    let ran = dir.run(&["vmrm", "run", "--once"]);
+    assert_eq!(ran.code, Some(6), "{}", ran.stderr);
+    eqnice!(
+        ran.stderr,
+        "onecopy: DIR/run/.vmrm.lock is a symbolic link, which is not followed; put the file itself there\n"
+    );
+    assert!(!outside.exists());
+
+    // Nobody reads it, so opening it could take for ever.
+    fs::remove_file(&lock).unwrap();
+    mknodat(CWD, &lock, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let ran = dir.run(&["vmrm", "run", "--once"]);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    let complaint = "onecopy: Cannot open DIR/run/.vmrm.lock: ";
+    assert!(ran.stderr.starts_with(complaint), "{}", ran.stderr);
+
+    fs::remove_file(&lock).unwrap();
+    fs::set_permissions(&run, Permissions::from_mode(0o777)).unwrap();
+    assert_eq!(dir.run(&["vmrm", "run", "--once"]).code, Some(7));
+    assert!(!lock.exists());
 }
 
 #[test]

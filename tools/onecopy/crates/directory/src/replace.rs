@@ -11,6 +11,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use rustix::fs::statat;
+use rustix::fs::AtFlags;
+use rustix::fs::FileType;
+use rustix::io::Errno;
 use rustix::rand::getrandom;
 use rustix::rand::GetRandomFlags;
 
@@ -100,22 +104,42 @@ impl Directory {
 }
 
 /// Replaces the file at a path as [`Directory::replace_shared`] does. Links may lead to the directory that
-/// it is in.
+/// it is in. What is there and is no file stays: a device, `/dev/stdout` for instance, or a link, of which
+/// nobody knows whether the link or the file is meant.
 ///
 /// # Errors
 ///
-/// As there, and when there is no such directory.
+/// As there, when there is no such directory, and when something is there that is no file.
 pub fn replace(path: &Path, content: &[u8], manner: Manner) -> io::Result<()> {
     let above = path.parent().filter(|above| !above.as_os_str().is_empty());
     let is_directory = path.as_os_str().as_bytes().ends_with(b"/");
     let name = path.file_name().filter(|_| !is_directory);
     let name = name.ok_or(io::ErrorKind::IsADirectory)?;
     match Directory::open(above.unwrap_or(Path::new("."))) {
-        Ok(Some(directory)) => directory.replace_shared(name, content, manner),
+        Ok(Some(directory)) => {
+            check_replaceable(&directory, name)?;
+            directory.replace_shared(name, content, manner)
+        }
         Ok(None) => Err(io::ErrorKind::NotFound.into()),
         Err(Error::Io { source, .. }) => Err(source),
         Err(error) => Err(io::Error::other(error)),
     }
+}
+
+fn check_replaceable(directory: &Directory, name: &OsStr) -> io::Result<()> {
+    let found = match statat(directory.handle(), name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(found) => FileType::from_raw_mode(found.st_mode),
+        Err(Errno::NOENT) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let kind = match found {
+        FileType::RegularFile => return Ok(()),
+        FileType::Directory => return Err(io::ErrorKind::IsADirectory.into()),
+        FileType::Symlink => "a symbolic link; name the file that it leads to",
+        _ => "no regular file",
+    };
+    let reason = format!("it is {kind}");
+    Err(io::Error::new(io::ErrorKind::InvalidInput, reason))
 }
 
 fn write(mut file: File, content: &[u8], manner: Manner) -> io::Result<()> {
@@ -141,6 +165,11 @@ pub(crate) fn fresh_name() -> io::Result<String> {
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::os::unix::fs::FileTypeExt;
+
+    use rustix::fs::mknodat;
+    use rustix::fs::Mode;
+    use rustix::fs::CWD;
 
     use super::*;
 
@@ -188,6 +217,28 @@ mod tests {
         replace(&directory.path("new/"), b"", Manner::PUBLIC).unwrap_err();
         let error = replace(Path::new("/nonexistent/f"), b"", Manner::PUBLIC).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_replaced_by_one() {
+        let (_root, directory) = open();
+        let fifo = directory.path("fifo");
+        mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        fs::write(directory.path("f"), "").unwrap();
+        symlink("f", directory.path("link")).unwrap();
+        fs::create_dir(directory.path("d")).unwrap();
+        for (name, complaint) in [
+            ("fifo", "it is no regular file"),
+            ("link", "it is a symbolic link"),
+            ("d", "directory"),
+        ] {
+            let error = replace(&directory.path(name), b"x", Manner::PUBLIC).unwrap_err();
+            assert!(error.to_string().contains(complaint), "{error}");
+        }
+        replace(&directory.path("f"), b"x", Manner::PUBLIC).unwrap();
+        assert_eq!(directory.names().unwrap().len(), 4);
+        let kind = fifo.symlink_metadata().unwrap().file_type();
+        assert!(kind.is_fifo());
     }
 
     #[test]

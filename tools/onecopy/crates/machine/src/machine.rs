@@ -89,7 +89,7 @@ impl Machine {
     ///
     /// As [`Self::start`].
     pub fn start_with(config: &Config, tee: Option<Tee>) -> Result<Self> {
-        let place = Place::create();
+        let place = Place::create(config.qemu.confinement().user.is_some());
         let place = place.map_err(Error::io("create a directory for the guest's sockets"))?;
         let console_log = config
             .console_log

@@ -276,7 +276,9 @@ fn what_a_guest_prints_does_not_fill_the_disk() {
     machine.wait(TIMEOUT).unwrap();
     assert!(machine.console().text().ends_with("ready\n7"));
     let read = |name: &str| fs::read(directory.path().join(name)).unwrap();
-    assert_eq!(read("console.log"), b"7");
+    // The end of the line before it may have come together with it.
+    let log = read("console.log");
+    assert!(log.ends_with(b"7") && log.len() <= 4, "{log:?}");
     assert!(!read("console.log.old").is_empty());
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 3);
 }

@@ -14,6 +14,7 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use onecopy_directory::Directory;
 use onecopy_directory::try_lock;
 use onecopy_directory::Sharing;
 use onecopy_system::Guests;
@@ -331,24 +332,23 @@ fn deliver(order: &Order, running: Option<&Running>) -> Delivery {
     }
 }
 
-/// Makes sure that there is no other manager; it ends with the file.
+/// Makes sure that there is no other manager; it ends with the file. Others may have put something else in
+/// its place, where the run directory is one like `/tmp`.
 fn lock(run: &Path) -> Result<File> {
-    let path = run.join(LOCK);
     let open = || {
-        std::fs::create_dir_all(run)?;
-        let mut options = File::options();
-        options.create(true).truncate(false).write(true).open(&path)
+        let directory = Directory::create(run)?;
+        directory.check_ours(true)?;
+        directory.lock_file(LOCK, 0o600)
     };
-    let failed = |source| ServiceError::Lock {
-        path: path.clone(),
-        source,
-    };
-    let file = open().map_err(failed)?;
+    let file = open().map_err(onecopy_system::Error::from)?;
     match try_lock(&file, Sharing::Exclusive) {
         Ok(true) => Ok(file),
         Ok(false) => Err(ServiceError::Busy {
             run: run.to_owned(),
         }),
-        Err(error) => Err(failed(error)),
+        Err(source) => Err(ServiceError::Lock {
+            path: run.join(LOCK),
+            source,
+        }),
     }
 }

@@ -2,7 +2,10 @@
 
 //! From a started process to its open channels.
 
+use std::fs;
+use std::fs::Permissions;
 use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -32,7 +35,12 @@ const NO_SANDBOX: &str = "-sandbox support is not enabled";
 
 /// Listens where QEMU is told to connect.
 pub(super) fn listen(path: &Path) -> Result<UnixListener> {
-    UnixListener::bind(path).map_err(Error::io(format!("listen on {}", path.display())))
+    let bind = || {
+        let listener = UnixListener::bind(path)?;
+        fs::set_permissions(path, Permissions::from_mode(0o600))?;
+        Ok(listener)
+    };
+    bind().map_err(Error::io(format!("listen on {}", path.display())))
 }
 
 /// Waits for QEMU to connect, or to end.

@@ -7,8 +7,10 @@
 
 use std::env;
 use std::fs;
+use std::fs::Permissions;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -34,25 +36,34 @@ const ATTEMPTS: u32 = 100;
 #[derive(Debug)]
 pub(super) struct Place {
     directory: TempDir,
-    _lock: OwnedFd,
+    /// Nothing where the file system has no locks: if we are killed, the directory stays.
+    _lock: Option<OwnedFd>,
 }
 
 impl Place {
-    /// Makes a directory among the temporary files that only we can enter.
-    pub(super) fn create() -> io::Result<Self> {
-        Self::create_in(&env::temp_dir())
+    /// Makes a directory among the temporary files that only we can enter; where QEMU has another user, it
+    /// can be passed by all, but only we can look into it, or lock it.
+    pub(super) fn create(is_shared: bool) -> io::Result<Self> {
+        Self::create_in(&env::temp_dir(), is_shared)
     }
 
-    fn create_in(parent: &Path) -> io::Result<Self> {
+    fn create_in(parent: &Path, is_shared: bool) -> io::Result<Self> {
+        let mode = if is_shared { 0o711 } else { 0o700 };
         for _ in 0..ATTEMPTS {
-            let directory = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
+            let mut builder = tempfile::Builder::new();
+            builder.permissions(Permissions::from_mode(mode));
+            let directory = builder.prefix(PREFIX).tempdir_in(parent)?;
             // Who looks for directories of killed processes may have taken it for one.
-            if let Some(lock) = lock(directory.path(), FlockOperation::NonBlockingLockShared)? {
-                return Ok(Self {
-                    directory,
-                    _lock: lock,
-                });
-            }
+            let lock = match lock(directory.path(), FlockOperation::NonBlockingLockShared) {
+                Ok(Some(lock)) => Some(lock),
+                Ok(None) => continue,
+                Err(error) if has_no_locks(&error) => None,
+                Err(error) => return Err(error),
+            };
+            return Ok(Self {
+                directory,
+                _lock: lock,
+            });
         }
         Err(io::Error::from(io::ErrorKind::ResourceBusy))
     }
@@ -113,6 +124,12 @@ fn seize(path: &Path) -> io::Result<Option<OwnedFd>> {
     Ok(is_ours.then_some(lock))
 }
 
+/// Whether the file system is one whose files cannot be locked.
+fn has_no_locks(error: &io::Error) -> bool {
+    let errors = [Errno::OPNOTSUPP, Errno::NOLCK, Errno::NOSYS, Errno::INVAL];
+    Errno::from_io_error(error).is_some_and(|error| errors.contains(&error))
+}
+
 /// Locks a directory; [`None`] if somebody has the lock, or it is not there any more.
 fn lock(path: &Path, operation: FlockOperation) -> io::Result<Option<OwnedFd>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -141,7 +158,7 @@ mod tests {
     fn a_directory_is_abandoned_when_its_process_has_ended_without_removing_it() {
         let parent = tempfile::tempdir().unwrap();
         let parent = parent.path();
-        let Place { directory, _lock } = Place::create_in(parent).unwrap();
+        let Place { directory, _lock } = Place::create_in(parent, false).unwrap();
         let path = directory.keep();
         fs::write(path.join("qmp"), "").unwrap();
         assert!(abandoned_in(parent).unwrap().is_empty());
@@ -157,10 +174,14 @@ mod tests {
     #[test]
     fn a_directory_goes_with_its_value() {
         let parent = tempfile::tempdir().unwrap();
-        let place = Place::create_in(parent.path()).unwrap();
-        let path = place.path().to_owned();
-        drop(place);
-        assert!(!path.exists());
+        for (is_shared, expected) in [(false, 0o700), (true, 0o711)] {
+            let place = Place::create_in(parent.path(), is_shared).unwrap();
+            let path = place.path().to_owned();
+            let mode = path.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, expected);
+            drop(place);
+            assert!(!path.exists());
+        }
     }
 
     #[test]
