@@ -133,6 +133,8 @@ pub fn save_running(
         &options.interrupt,
         announce,
     )?;
+    // Its lock is on what is the generation now, and who starts a guest from that waits for it.
+    drop(draft);
     stopped.quit(&generation)?;
     systems.remove_unused(options.name)?;
     Ok(generation)
