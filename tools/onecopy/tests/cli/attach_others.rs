@@ -78,6 +78,15 @@ fn a_guest_is_started_with_a_segment_whatever_others_are_like() {
     assert_eq!(others.count(), 0, "{ran:?}");
     let started: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(started["guest"], "db");
+
+    // Here the command has looked too, before there was a keeper.
+    let define = ["partition", "define", "shop", "--kernel", "LX"];
+    let ran = dir.run(&[&define[..], &["--segment", "MAKE"]].concat());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let ran = dir.run(&["ipl", "--partition", "shop"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_used(dir, "TOOLS", "shop");
+    assert_eq!(ran.stderr.matches(IGNORED).count(), 1, "{ran:?}");
 }
 
 #[track_caller]
