@@ -16,6 +16,8 @@ use onecopy_machine::Qemu;
 use onecopy_machine::User;
 use rustix::process::geteuid;
 
+use crate::remark;
+
 /// Finds the emulator, checks its version, and limits what it may do.
 pub(crate) fn find(path: Option<&Path>, confinement: &Confinement) -> anyhow::Result<Qemu> {
     let qemu = match path {
@@ -30,7 +32,7 @@ pub(crate) fn choose(choice: Choice, qemu: &Qemu) -> Accel {
     if choice == Choice::Auto && Path::new("/dev/kvm").exists() {
         let verdict = accel::kvm_verdict(qemu);
         if verdict != Verdict::Works {
-            eprintln!("onecopy: KVM {verdict}; using TCG");
+            remark::make(&format!("KVM {verdict}; using TCG"));
         }
     }
     accel::choose(choice, qemu)

@@ -5,7 +5,8 @@
 //! It is this program again, with the same arguments, or with those of an `ipl`. A guest ends with its
 //! keeper, and:
 //!
-//! 1. The keeper starts the guest and reports on its standard output: one line of JSON.
+//! 1. The keeper starts the guest and reports on its standard output: lines of JSON, of which the last one
+//!    says how that has ended, and those before are remarks.
 //! 2. The command acknowledges on the keeper's standard input, and ends.
 //! 3. Until then the keeper watches its standard input: if that ends, so does the guest. A signal for
 //!    the command is passed on that way.
@@ -38,6 +39,7 @@ use serde::Serialize;
 
 use crate::boot;
 use crate::failure::Failure;
+use crate::remark;
 
 /// How long a start may take beside the wait for the guest: files may have to be hashed.
 const START_TIMEOUT: Duration = Duration::from_secs(600);
@@ -70,6 +72,7 @@ pub(crate) struct Started {
 /// What the keeper reports.
 #[derive(Debug, Serialize, Deserialize)]
 enum Report {
+    Remark(String),
     Started(Started),
     Failed(Failure),
 }
@@ -96,15 +99,11 @@ pub(crate) fn start_with(
         .context("Cannot start the keeper of the guest")?;
     let timeout = timeout.saturating_add(START_TIMEOUT);
     match receive(&mut child, timeout, interrupt) {
-        Ok(Report::Started(started)) => {
+        Ok(started) => {
             let mut pipe = child.stdin.take().context("The keeper has no input")?;
             pipe.write_all(b"\n")
                 .context("The keeper of the guest has ended")?;
             Ok(started)
-        }
-        Ok(Report::Failed(failure)) => {
-            end(child)?;
-            Err(failure.into())
         }
         Err(error) => {
             end(child)?;
@@ -113,26 +112,41 @@ pub(crate) fn start_with(
     }
 }
 
-/// Waits for the report; a signal comes before it.
-fn receive(child: &mut Child, timeout: Duration, interrupt: &Interrupt) -> anyhow::Result<Report> {
+/// Waits for the last report, and repeats the remarks before it; a signal comes before all.
+fn receive(child: &mut Child, timeout: Duration, interrupt: &Interrupt) -> anyhow::Result<Started> {
     let stdout = child.stdout.take().context("The keeper has no output")?;
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
-        let mut line = String::new();
-        let read = BufReader::new(stdout).read_line(&mut line);
-        // Nobody listens any more when the time is over.
-        let _ = sender.send(read.map(|_| line));
+        let mut stdout = BufReader::new(stdout);
+        loop {
+            let report = read_report(&mut stdout);
+            let is_last = !matches!(report, Ok(Report::Remark(_)));
+            // Nobody listens any more when the time is over.
+            if sender.send(report).is_err() || is_last {
+                break;
+            }
+        }
     });
     let start = Instant::now();
-    let line = loop {
+    loop {
         let received = receiver.recv_timeout(TICK);
         interrupt.check()?;
         match received {
-            Ok(line) => break line.context("Cannot read from the keeper of the guest")?,
+            Ok(report) => match report? {
+                Report::Remark(text) => remark::make(&text),
+                Report::Started(started) => return Ok(started),
+                Report::Failed(failure) => return Err(failure.into()),
+            },
             Err(RecvTimeoutError::Timeout) if start.elapsed() < timeout => {}
             Err(_) => bail!("The keeper says nothing for {} s", timeout.as_secs()),
         }
-    };
+    }
+}
+
+fn read_report(stdout: &mut impl BufRead) -> anyhow::Result<Report> {
+    let mut line = String::new();
+    let read = stdout.read_line(&mut line);
+    read.context("Cannot read from the keeper of the guest")?;
     serde_json::from_str(&line).context("The keeper ended before the guest was ready")
 }
 
@@ -160,6 +174,8 @@ pub(crate) fn keep(
     setsid()?;
     let interrupt = boot::watch_signals()?;
     let acknowledged = watch_peer(guests.clone(), interrupt.clone())?;
+    // If nobody listens any more, the guest is given up anyway.
+    remark::pass_on(|text| drop(report(&Report::Remark(text.to_owned()))));
     let mut guest = match start(&interrupt) {
         Ok(guest) => guest,
         Err(error) => return report(&Report::Failed(Failure::of(&error))),

@@ -12,6 +12,7 @@ mod keeper;
 mod manual;
 mod outcome;
 mod progress;
+mod remark;
 mod segments;
 mod size;
 mod status;

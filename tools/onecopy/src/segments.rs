@@ -95,6 +95,8 @@ pub(crate) enum SegmentError {
     Ambiguous { wanted: String, spaces: String },
     #[error("Segment {member} is in several of the segment spaces to attach: {spaces}; the guest would take either")]
     Shadowed { member: Name, spaces: String },
+    #[error("Somebody saves {spaces} again and again; try again when that has ended")]
+    Changing { spaces: String },
     #[error("Segment space {space} is of trust group {found}, and the guest of {wanted}: guests share pages with those of their own group only")]
     Group {
         space: Name,

@@ -126,7 +126,9 @@ fn of_cause(error: &(dyn std::error::Error + 'static)) -> Status {
         Status::Unknown
     } else if let Some(SegmentError::Group { .. }) = error.downcast_ref() {
         Status::Denied
-    } else if let Some(SegmentError::Shadowed { .. }) = error.downcast_ref() {
+    } else if let Some(SegmentError::Shadowed { .. } | SegmentError::Changing { .. }) =
+        error.downcast_ref()
+    {
         Status::WrongState
     } else if error.is::<ConfigError>() || error.is::<NoSchema>() {
         Status::NotUnderstood
@@ -209,5 +211,8 @@ mod tests {
             spaces: "A, B".to_owned(),
         };
         assert_eq!(of(shadowed.into()), Status::WrongState);
+        let spaces = "A".to_owned();
+        let changing = SegmentError::Changing { spaces };
+        assert_eq!(of(changing.into()), Status::WrongState);
     }
 }

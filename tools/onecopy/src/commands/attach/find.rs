@@ -3,29 +3,36 @@
 //! From the names of segments to the segment spaces that a guest gets.
 //!
 //! Only those are taken into use. What else is in the store is looked at if a name is not that of a segment
-//! space, and not even held: whoever saves or purges it does not notice.
+//! space, and not even held: whoever saves or purges it does not notice. A segment space of a wanted name that
+//! is broken is a failure: the guest does not get another one's member of that name instead.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
-use anyhow::bail;
 use anyhow::Context;
 use onecopy_format::segment_space::Name;
+use onecopy_store::Error;
 use onecopy_store::Group;
 use onecopy_store::Space;
 use onecopy_store::Store;
 use onecopy_system::GuestName;
 use onecopy_system::Rules;
 
+use crate::remark;
 use crate::segments::are_named;
 use crate::segments::first_names;
 use crate::segments::Attachment;
 use crate::segments::Candidate;
+use crate::segments::SegmentError;
 use crate::segments::Wanted;
 
 /// How long generations may be replaced between our look and our hold.
 const TAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The pause before the next look.
+const RETRY: Duration = Duration::from_millis(20);
 
 /// What a guest gets, and the segment spaces of that, which are held for it.
 #[derive(Debug, Default)]
@@ -48,7 +55,7 @@ pub(in crate::commands) fn attach(
     let doing = || format!("Cannot attach segments from {}", store.root().display());
     let start = Instant::now();
     loop {
-        let seen = look(wanted, root_segment, store)?;
+        let seen = look(wanted, root_segment, store).with_context(doing)?;
         let attachment = Attachment::new(&seen, wanted, root_segment, group).with_context(doing)?;
         if let Some(spaces) = hold(&attachment.names, &seen, store).with_context(doing)? {
             for space in &spaces {
@@ -59,9 +66,10 @@ pub(in crate::commands) fn attach(
         }
         if start.elapsed() >= TAKE_TIMEOUT {
             let names: Vec<&str> = attachment.names.iter().map(Name::as_str).collect();
-            let names = names.join(", ");
-            bail!("Somebody saves {names} again and again; try again when that has ended");
+            let spaces = names.join(", ");
+            return Err(SegmentError::Changing { spaces }).with_context(doing);
         }
+        thread::sleep(RETRY);
     }
 }
 
@@ -70,33 +78,39 @@ fn look(
     wanted: &[Wanted],
     root_segment: Option<Name>,
     store: &Store,
-) -> anyhow::Result<Vec<Candidate>> {
-    let likely = first_names(wanted, root_segment);
-    let names = store.names()?.into_iter();
-    let (likely, others): (Vec<_>, Vec<_>) = names.partition(|name| likely.contains(name));
-    let mut seen = candidates(&likely, store);
+) -> onecopy_store::Result<Vec<Candidate>> {
+    let mut likely = first_names(wanted, root_segment);
+    likely.sort_unstable();
+    likely.dedup();
+    let mut seen = Vec::new();
+    for &name in &likely {
+        seen.extend(candidate(name, store)?);
+    }
     if !are_named(&seen, wanted, root_segment) {
-        seen.extend(candidates(&others, store));
+        let mut others = store.names()?;
+        others.retain(|name| !likely.contains(name));
+        seen.extend(others.iter().filter_map(|&name| usable(name, store)));
         seen.sort_unstable_by_key(Candidate::name);
     }
     Ok(seen)
 }
 
-fn candidates(names: &[Name], store: &Store) -> Vec<Candidate> {
-    let candidate = |&name: &Name| {
-        let space = store.current(name)?;
-        Ok::<_, onecopy_store::Error>(Candidate::new(&space, store.group(name)?))
-    };
-    let mut found = Vec::new();
-    for candidate in names.iter().map(candidate) {
-        match candidate {
-            Ok(candidate) => found.push(candidate),
-            // One broken segment space does not concern a guest that does not use it; one that
-            // does is told that there is no such segment.
-            Err(error) => eprintln!("onecopy: ignored: {:#}", anyhow::Error::from(error)),
-        }
+/// Looks at the segment space of this name; [`None`] if there is none.
+fn candidate(name: Name, store: &Store) -> onecopy_store::Result<Option<Candidate>> {
+    match store.current(name) {
+        Ok(space) => Ok(Some(Candidate::new(&space, store.group(name)?))),
+        Err(Error::NotFound { .. } | Error::NotSaved(_)) => Ok(None),
+        Err(error) => Err(error),
     }
-    found
+}
+
+/// As [`candidate`], of a segment space that nobody has named: a broken one does not concern a guest that
+/// does not use it, and one that does is told that there is no such segment.
+fn usable(name: Name, store: &Store) -> Option<Candidate> {
+    candidate(name, store).unwrap_or_else(|error| {
+        remark::make(&format!("ignored: {:#}", anyhow::Error::from(error)));
+        None
+    })
 }
 
 /// Takes segment spaces into use; [`None`] if one of them is not what was seen any more.
