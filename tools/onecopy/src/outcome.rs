@@ -68,6 +68,7 @@ pub(crate) use self::skeletons::ListedSkeleton;
 pub(crate) use self::smsg::Told;
 pub(crate) use self::systems::InvalidSystem;
 pub(crate) use self::systems::ListedSystem;
+pub(crate) use self::systems::Part;
 pub(crate) use self::systems::PurgedName;
 pub(crate) use self::systems::SavedSystem;
 pub(crate) use self::systems::SystemList;
@@ -169,8 +170,8 @@ impl Outcome {
     pub(crate) fn status(&self) -> Status {
         let (is_sound, otherwise) = match self {
             Self::Partitions(list) => (list.is_sound(), Status::Damaged),
-            Self::Segments(segments) => (segments.is_sound(), Status::Damaged),
-            Self::Systems(list) => (list.is_sound(), Status::Damaged),
+            Self::Segments(segments) => return segments.status(),
+            Self::Systems(list) => return list.status(),
             Self::Guests(list) => (list.is_sound(), Status::Damaged),
             Self::Managed(managed) => (managed.is_complete(), Status::Failed),
             Self::Told(told) => (told.is_success(), Status::Failed),

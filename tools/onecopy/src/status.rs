@@ -81,6 +81,17 @@ impl Status {
             .unwrap_or(Self::Failed)
     }
 
+    /// Returns the status for a list with something in it that cannot be used, for reasons of these statuses;
+    /// [`Self::Done`] if there is nothing of that.
+    pub(crate) fn of_list(mut unusable: impl Iterator<Item = Self>) -> Self {
+        match unusable.next() {
+            None => Self::Done,
+            // Whoever may look at all of it would find no damage.
+            Some(Self::Denied) if unusable.all(|status| status == Self::Denied) => Self::Denied,
+            Some(_) => Self::Damaged,
+        }
+    }
+
     fn from_code(code: u8) -> Self {
         let mut known = MEANINGS.iter().map(|(status, _)| *status);
         known
@@ -187,6 +198,23 @@ mod tests {
             assert_eq!(Status::from_code(status.code()), *status);
         }
         assert_eq!(Status::from_code(99), Status::Failed);
+    }
+
+    #[test]
+    fn a_list_is_denied_only_if_nothing_in_it_is_damaged() {
+        use Status::Damaged;
+        use Status::Denied;
+        use Status::Failed;
+
+        for (unusable, expected) in [
+            (&[][..], Status::Done),
+            (&[Denied, Denied], Denied),
+            (&[Denied, Damaged], Damaged),
+            (&[Damaged, Denied], Damaged),
+            (&[Failed], Damaged),
+        ] {
+            assert_eq!(Status::of_list(unusable.iter().copied()), expected);
+        }
     }
 
     #[test]

@@ -20,8 +20,8 @@ pub(super) fn run(args: &DoctorArgs, places: &Places, run: &Path) -> anyhow::Res
         qemu: args.qemu.clone(),
         confinement: places.confinement()?,
     });
-    let (store, systems, guests) = (&places.store, &places.systems, &places.guests);
-    let (leftovers, failed) = Leftover::find(store, systems, guests);
+    let (store, guests) = (&places.store, &places.guests);
+    let (leftovers, failed) = Leftover::find(store, guests);
     let clean = |leftover: &Leftover| {
         let result = args.clean.then(|| leftover.clean(store, guests));
         Remains::new(leftover, result)

@@ -24,6 +24,7 @@ use super::table;
 use super::table::utc;
 use super::table::write_table;
 use crate::size;
+use crate::status::Status;
 
 /// What stands where there is nothing to say.
 const NOTHING: &str = "-";
@@ -148,7 +149,19 @@ pub(crate) struct InvalidSpace {
     #[schemars(with = "String")]
     pub(crate) name: Name,
     /// Why it cannot be used.
-    pub(crate) error: String,
+    error: String,
+    #[serde(skip)]
+    status: Status,
+}
+
+impl InvalidSpace {
+    pub(crate) fn new(name: Name, error: &anyhow::Error) -> Self {
+        Self {
+            name,
+            error: format!("{error:#}"),
+            status: Status::of(error),
+        }
+    }
 }
 
 impl Segments {
@@ -161,9 +174,10 @@ impl Segments {
         }
     }
 
-    /// Whether nothing is invalid and no check failed.
-    pub(super) fn is_sound(&self) -> bool {
-        self.invalid.is_empty() && self.corrupt().next().is_none()
+    /// Returns the status: that nothing is invalid and no check failed, or what is not so.
+    pub(super) fn status(&self) -> Status {
+        let corrupt = self.corrupt().map(|_| Status::Damaged);
+        Status::of_list(self.invalid.iter().map(|one| one.status).chain(corrupt))
     }
 
     pub(super) fn render(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {

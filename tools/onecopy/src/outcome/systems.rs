@@ -23,6 +23,7 @@ use super::skeletons::ListedSkeleton;
 use super::table;
 use super::table::write_table;
 use crate::size;
+use crate::status::Status;
 
 /// A system that was saved.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -119,17 +120,48 @@ struct ListedFile {
     check: Option<&'static str>,
 }
 
-/// A generation that cannot be used, or a skeleton, which has no number.
+/// What of a saved system cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// The directory with all of it.
+    Whole,
+    /// What was defined.
+    Skeleton,
+    /// A generation.
+    Generation(u64),
+}
+
+/// A generation that cannot be used; or a skeleton or a whole directory, which have no number.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct InvalidSystem {
     /// Name of the system.
     #[serde(serialize_with = "table::display")]
     #[schemars(with = "String")]
-    pub(crate) name: Name,
-    /// Number of the generation; nothing for a definition.
-    pub(crate) generation: Option<u64>,
+    name: Name,
+    /// Number of the generation; nothing for a definition, or for all that there is of the name.
+    generation: Option<u64>,
     /// Why it cannot be used.
-    pub(crate) error: String,
+    error: String,
+    #[serde(skip)]
+    part: Part,
+    #[serde(skip)]
+    status: Status,
+}
+
+impl InvalidSystem {
+    pub(crate) fn new(name: Name, part: Part, error: &anyhow::Error) -> Self {
+        let generation = match part {
+            Part::Generation(generation) => Some(generation),
+            Part::Whole | Part::Skeleton => None,
+        };
+        Self {
+            name,
+            generation,
+            error: format!("{error:#}"),
+            part,
+            status: Status::of(error),
+        }
+    }
 }
 
 impl SavedSystem {
@@ -188,24 +220,23 @@ impl PurgedName {
 }
 
 impl SystemList {
-    /// Whether nothing is invalid and no check failed.
-    pub(super) fn is_sound(&self) -> bool {
-        self.invalid.is_empty() && self.wrong().next().is_none()
+    /// Returns the status: that nothing is invalid and no check failed, or what is not so.
+    pub(super) fn status(&self) -> Status {
+        let wrong = self.wrong().map(|_| Status::Damaged);
+        Status::of_list(self.invalid.iter().map(|one| one.status).chain(wrong))
     }
 
     pub(super) fn render(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
         write_table(out, &self.rows())?;
         for invalid in &self.invalid {
-            let InvalidSystem {
-                name,
-                generation,
-                error,
-            } = invalid;
-            match generation {
-                Some(generation) => {
-                    writeln!(err, "onecopy: {name} generation {generation}: {error}")?;
+            let InvalidSystem { name, error, .. } = invalid;
+            match invalid.part {
+                // The error names it.
+                Part::Whole => writeln!(err, "onecopy: {error}")?,
+                Part::Skeleton => writeln!(err, "onecopy: {name} skeleton: {error}")?,
+                Part::Generation(number) => {
+                    writeln!(err, "onecopy: {name} generation {number}: {error}")?;
                 }
-                None => writeln!(err, "onecopy: {name} skeleton: {error}")?,
             }
         }
         for (system, file, problem) in self.wrong() {

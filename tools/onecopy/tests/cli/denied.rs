@@ -135,6 +135,29 @@ fn who_may_not_read_the_store_is_told_by_all_verbs_that_do() {
 }
 
 #[test]
+fn a_directory_that_may_not_be_read_hides_no_other() {
+    let dir = dir();
+    dir.ok(&["saveseg", "ABC", "--from-image", "a.img"]);
+    mode(&dir.path("store"), 0o755);
+    for (verb, closed, shown) in [
+        ("seg", "store/segments/ABC", "USR"),
+        ("nss", "store/systems/K1", "K2"),
+    ] {
+        mode(&dir.path(closed), 0);
+        let mut command = dir.command(&["query", verb]);
+        if rustix::process::geteuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let ran = dir.finish(&mut command);
+        mode(&dir.path(closed), 0o755);
+        assert_eq!(ran.code, Some(7), "{ran:?}");
+        let said = format!("onecopy: Cannot open DIR/{closed}: Permission denied (os error 13)\n");
+        assert!(ran.stderr.ends_with(&said), "{}", ran.stderr);
+        assert!(ran.stdout.contains(&format!("\n{shown} ")), "{ran:?}");
+    }
+}
+
+#[test]
 fn who_may_not_see_the_guests_is_told_by_all_verbs_that_look_for_them() {
     let dir = dir();
     // Where reports would be written to.

@@ -53,6 +53,7 @@ mod segments;
 mod signals;
 mod skeleton;
 mod smsg;
+mod stray;
 mod together;
 mod usage;
 mod user;

@@ -78,26 +78,6 @@ impl Directory {
         }
     }
 
-    /// Opens a directory that is not a link itself; [`None`] if there is none. Links may lead to the
-    /// directory above it.
-    ///
-    /// # Errors
-    ///
-    /// When it is a link or no directory, or cannot be opened.
-    pub fn open_itself(path: &Path) -> Result<Option<Self>> {
-        // Without a last name, as in `/` or `..`, there is nothing that could be a link.
-        let Some(Component::Normal(name)) = path.components().next_back() else {
-            return Self::open(path);
-        };
-        let above = path.parent().filter(|above| !above.as_os_str().is_empty());
-        let Some(above) = Self::open(above.unwrap_or(Path::new(".")))? else {
-            return Ok(None);
-        };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let found = above.open_below(name, flags)?;
-        Ok(found.map(|fd| Self::of(fd, path.to_owned())))
-    }
-
     /// Opens it once more: the other one has no part in the [lock](Self::lock) of this one.
     ///
     /// # Errors

@@ -186,7 +186,6 @@ mod tests {
     use crate::builder::MemberContent;
     use crate::builder::MemberSource;
     use crate::builder::SpaceBuilder;
-    use crate::publish::leftovers;
 
     #[test]
     fn names_are_those_that_can_be_files_and_words() {
@@ -271,7 +270,7 @@ mod tests {
         fs::write(&file, "a\n").unwrap();
         assert_eq!(store.group_for(name, None).unwrap(), Group::default());
         assert_eq!(
-            leftovers(file.parent().unwrap(), Form::Segment).unwrap(),
+            store.shelf(name).leftovers().unwrap(),
             std::slice::from_ref(&file)
         );
         save(&store, None).unwrap();

@@ -54,7 +54,6 @@ pub use self::kind::Kind;
 pub use self::lock::Lock;
 pub use self::progress::Progress;
 pub use self::progress::Stage;
-pub use self::publish::leftovers;
 pub use self::publish::Form;
 pub use self::publish::Publisher;
 pub use self::publish::CURRENT;

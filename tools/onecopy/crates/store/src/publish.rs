@@ -7,7 +7,6 @@ mod leftovers;
 mod tests;
 
 use std::fs::Permissions;
-use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
@@ -15,7 +14,7 @@ use std::path::PathBuf;
 use onecopy_directory::Directory;
 use onecopy_format::segment_space::Member;
 
-pub use self::leftovers::leftovers;
+pub(crate) use self::leftovers::leftovers;
 use self::leftovers::remove_leftovers;
 use crate::draft::Draft;
 use crate::draft::Scratch;
@@ -104,13 +103,7 @@ impl Publisher {
     ///
     /// # Errors
     ///
-    /// When somebody else keeps the right for a minute, leftovers cannot be removed, or the directory is a
-    /// link.
-    pub fn lock(directory: &Path, form: Form) -> Result<Self> {
-        Self::lock_in(open(directory)?, form)
-    }
-
-    /// As [`Self::lock`], in a directory that is open.
+    /// When somebody else keeps the right for a minute, or leftovers cannot be removed.
     pub(crate) fn lock_in(directory: Directory, form: Form) -> Result<Self> {
         let lock = Lock::exclusive_in(&directory)?;
         remove_leftovers(&directory, form)?;
@@ -204,12 +197,6 @@ impl Publisher {
         let synced = self.directory.sync();
         synced.map_err(Error::io("write", self.directory.location()))
     }
-}
-
-/// Opens the directory of a name, which must be there and no link.
-fn open(directory: &Path) -> Result<Directory> {
-    let missing = || Error::io("open", directory)(io::ErrorKind::NotFound.into());
-    Directory::open_itself(directory)?.ok_or_else(missing)
 }
 
 /// Returns the permissions of a generation: only one that guests store to is writable.

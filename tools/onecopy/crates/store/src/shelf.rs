@@ -24,6 +24,7 @@ pub use self::hold::holders;
 pub use self::removal::Purged;
 pub(crate) use self::skeleton::FILE as SKELETON;
 use crate::error::Error;
+use crate::publish::leftovers;
 use crate::publish::Form;
 use crate::publish::Publisher;
 use crate::publish::CURRENT;
@@ -127,34 +128,49 @@ impl Shelf {
     }
 
     /// Returns the names in the store at `root` of which there is a skeleton or a generation,
-    /// current or not, in order.
+    /// current or not, in order; and those whose directory is a link or cannot be read, so that nobody
+    /// takes them for missing.
     ///
     /// # Errors
     ///
-    /// When a directory cannot be read. One that does not exist is empty.
+    /// As [`Self::all`].
     pub fn names(root: &Path, form: Form) -> Result<Vec<Name>> {
+        let mut all = Self::all(root, form)?;
+        all.retain(|shelf| {
+            let is_empty = shelf.generations().is_ok_and(|found| found.is_empty());
+            shelf.is_defined() || !is_empty
+        });
+        Ok(all.iter().map(Self::name).collect())
+    }
+
+    /// Returns what there is of all names in the store at `root`, in order, be it only what a crash has
+    /// left, and be it a link or a directory that cannot be read. A file of such a name is not ours.
+    ///
+    /// # Errors
+    ///
+    /// When the directory of all names is a link or cannot be read. One that does not exist is empty.
+    pub fn all(root: &Path, form: Form) -> Result<Vec<Self>> {
         let Some(root_directory) = Directory::open(root)? else {
             return Ok(Vec::new());
         };
         let Some(parent) = root_directory.child(form.parent_name())? else {
             return Ok(Vec::new());
         };
-        let mut names = Vec::new();
-        for name in parent.names()?.iter().filter_map(|name| name_of(name)) {
-            let shelf = Self::new(root, form, name);
-            if shelf.is_defined() || !shelf.generations()?.is_empty() {
-                names.push(name);
-            }
-        }
+        let mut names = parent.names()?;
+        names.retain(|name| name.to_str().is_some_and(|name| is_place(&parent, name)));
+        let mut names: Vec<_> = names.iter().filter_map(|name| name_of(name)).collect();
         names.sort_unstable();
-        Ok(names)
+        let shelf = |name| Self::new(root, form, name);
+        Ok(names.into_iter().map(shelf).collect())
     }
 
-    pub(crate) fn name(&self) -> Name {
+    /// Returns the name.
+    pub fn name(&self) -> Name {
         self.name
     }
 
-    pub(crate) fn form(&self) -> Form {
+    /// Returns what its generations are on disk.
+    pub fn form(&self) -> Form {
         self.form
     }
 
@@ -172,9 +188,22 @@ impl Shelf {
     ///
     /// # Errors
     ///
-    /// As [`Publisher::lock`].
+    /// As [`Self::open`], when somebody else keeps the right for a minute, or when what killed processes
+    /// have left cannot be removed.
     pub fn lock(&self) -> Result<Publisher> {
         Publisher::lock_in(self.open()?, self.form)
+    }
+
+    /// Returns what killed processes have left: what [`Self::lock`] removes. Nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be read or locked, or a link leads to it.
+    pub fn leftovers(&self) -> Result<Vec<PathBuf>> {
+        match self.look()? {
+            Some(directory) => leftovers(&directory, self.form),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Returns the numbers of the generations, in ascending order.
@@ -239,5 +268,14 @@ impl Shelf {
             thread::sleep(RETRY);
         }
         Ok(None)
+    }
+}
+
+/// Whether a name is that of a directory, or of a link, which stands in the place of one.
+fn is_place(parent: &Directory, name: &str) -> bool {
+    match parent.metadata(name) {
+        Ok(metadata) => metadata.is_dir() || metadata.is_symlink(),
+        // That it cannot be looked at is said when it is opened.
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
     }
 }

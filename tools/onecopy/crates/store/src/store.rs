@@ -49,11 +49,12 @@ impl Store {
         Shelf::new(&self.root, Form::Segment, name)
     }
 
-    /// Returns the names of which there is a skeleton or a generation, current or not, in order.
+    /// Returns the names of which there is a skeleton or a generation, current or not, in order; and those
+    /// that cannot be looked at.
     ///
     /// # Errors
     ///
-    /// When a directory cannot be read. A store that does not exist is empty.
+    /// When the directory of all of them cannot be read. A store that does not exist is empty.
     pub fn all_names(&self) -> Result<Vec<Name>> {
         Shelf::names(&self.root, Form::Segment)
     }

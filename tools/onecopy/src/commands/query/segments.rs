@@ -32,35 +32,49 @@ pub(in crate::commands) fn run(
         View::Members
     });
     let records = visible(guests)?;
-    let names = match args.name {
-        Some(name) => vec![name],
-        None => store.all_names()?,
-    };
-    for name in names {
-        let shelf = store.shelf(name);
-        // A skeleton goes after its generation has come: in this order we see one of them.
-        let is_defined = add_skeleton(store, name, &mut segments);
-        let generations = shelf.generations()?;
-        let current = shelf.current()?;
-        let is_missing = generations.is_empty() && !is_defined;
-        if args.name.is_some() && (is_missing || current.is_some()) {
-            // A segment space that was asked for by name and is missing or invalid is an error.
-            store.current(name)?;
-        }
-        for &generation in &generations {
-            let is_current = current == Some(generation);
-            match examine(store, name, generation, is_current, args.verify, &records) {
-                Ok(space) => segments.spaces.push(space.among(&generations)),
-                // Its last user has gone just now.
-                Err(_) if !shelf.path(generation).exists() => {}
-                Err(error) => segments.invalid.push(InvalidSpace {
-                    name,
-                    error: format!("{error:#}"),
-                }),
-            }
+    if let Some(name) = args.name {
+        add(args, store, name, &records, &mut segments)?;
+        return Ok(segments);
+    }
+    for name in store.all_names()? {
+        // One that cannot be looked at does not hide the others.
+        if let Err(error) = add(args, store, name, &records, &mut segments) {
+            segments.invalid.push(InvalidSpace::new(name, &error));
         }
     }
     Ok(segments)
+}
+
+/// Adds what there is of a name.
+fn add(
+    args: &QuerySegArgs,
+    store: &Store,
+    name: Name,
+    records: &[Record],
+    segments: &mut Segments,
+) -> anyhow::Result<()> {
+    let shelf = store.shelf(name);
+    // What cannot be looked at at all is said once.
+    shelf.look()?;
+    // A skeleton goes after its generation has come: in this order we see one of them.
+    let is_defined = add_skeleton(store, name, segments);
+    let generations = shelf.generations()?;
+    let current = shelf.current()?;
+    let is_missing = generations.is_empty() && !is_defined;
+    if args.name.is_some() && (is_missing || current.is_some()) {
+        // A segment space that was asked for by name and is missing or invalid is an error.
+        store.current(name)?;
+    }
+    for &generation in &generations {
+        let is_current = current == Some(generation);
+        match examine(store, name, generation, is_current, args.verify, records) {
+            Ok(space) => segments.spaces.push(space.among(&generations)),
+            // Its last user has gone just now.
+            Err(_) if !shelf.path(generation).exists() => {}
+            Err(error) => segments.invalid.push(InvalidSpace::new(name, &error)),
+        }
+    }
+    Ok(())
 }
 
 /// Adds the skeleton of a name, and says whether there is one.
@@ -73,10 +87,9 @@ fn add_skeleton(store: &Store, name: Name, segments: &mut Segments) -> bool {
                 .skeletons
                 .push(SpaceSkeleton::new(&definition, path));
         }
-        Err(error) => segments.invalid.push(InvalidSpace {
-            name,
-            error: format!("{:#}", anyhow::Error::from(error)),
-        }),
+        Err(error) => segments
+            .invalid
+            .push(InvalidSpace::new(name, &error.into())),
     }
     true
 }

@@ -4,21 +4,16 @@
 
 use std::env::temp_dir;
 use std::fmt;
-use std::fs;
-use std::path::Path;
 use std::path::PathBuf;
 
 use onecopy_format::segment_space::Name;
-use onecopy_store::leftovers;
 use onecopy_store::Form;
-use onecopy_store::Publisher;
 use onecopy_store::Shelf;
 use onecopy_store::Store;
 use onecopy_system::guests::Stale;
 use onecopy_system::GuestName;
 use onecopy_system::Guests;
 use onecopy_system::Running;
-use onecopy_system::Systems;
 
 use crate::guest::chain;
 
@@ -31,9 +26,9 @@ pub enum Leftover {
     Sockets(PathBuf),
     /// Of a save that was killed: drafts, and a generation that was never current.
     Save {
-        /// The directory of the name.
-        directory: PathBuf,
-        /// What generations are there.
+        /// The saved system or the segment space.
+        name: Name,
+        /// Which of both it is.
         form: Form,
         /// What is left.
         paths: Vec<PathBuf>,
@@ -55,7 +50,7 @@ pub enum Leftover {
 impl Leftover {
     /// Finds everything, and what could not be looked at. Nothing is changed, but a lock may be made
     /// in each directory.
-    pub fn find(store: &Store, systems: &Systems, guests: &Guests) -> (Vec<Self>, Vec<String>) {
+    pub fn find(store: &Store, guests: &Guests) -> (Vec<Self>, Vec<String>) {
         let (mut found, mut failed) = (Vec::new(), Vec::new());
         match guests.stale() {
             Ok(stale) => found.extend(stale.into_iter().map(Self::Guest)),
@@ -72,32 +67,9 @@ impl Leftover {
         let paused = listed.guests.into_iter();
         let paused = paused.filter(|record| Running::listed(guests, record).is_left_paused());
         found.extend(paused.map(|record| Self::Paused(record.guest)));
-        for (parent, form) in [("segments", Form::Segment), ("systems", Form::System)] {
-            for directory in directories(&store.root().join(parent)) {
-                match leftovers(&directory, form) {
-                    Ok(paths) if paths.is_empty() => {}
-                    Ok(paths) => found.push(Self::Save {
-                        directory,
-                        form,
-                        paths,
-                    }),
-                    Err(error) => failed.push(chain(&error)),
-                }
-            }
-        }
-        let systems = systems.names().unwrap_or_default().into_iter();
-        let spaces = store.all_names().unwrap_or_default().into_iter();
-        let names = systems
-            .map(|name| (name, Form::System))
-            .chain(spaces.map(|name| (name, Form::Segment)));
-        for (name, form) in names {
-            match shelf(store, name, form).unused() {
-                Ok(generations) if generations.is_empty() => {}
-                Ok(generations) => found.push(Self::Generations {
-                    name,
-                    form,
-                    generations,
-                }),
+        for form in [Form::Segment, Form::System] {
+            match Shelf::all(store.root(), form) {
+                Ok(shelves) => saved(&shelves, &mut found, &mut failed),
                 Err(error) => failed.push(chain(&error)),
             }
         }
@@ -124,15 +96,13 @@ impl Leftover {
                 let resumed = Running::find(guests, guest).and_then(|running| running.resume());
                 resumed.map_err(|error| chain(&error))
             }
-            Self::Save {
-                directory, form, ..
-            } => {
+            Self::Save { name, form, .. } => {
                 // To get this right is to remove what others have left.
-                let right = Publisher::lock(directory, *form);
+                let right = Shelf::new(store.root(), *form, *name).lock();
                 right.map(|_| ()).map_err(|error| chain(&error))
             }
             Self::Generations { name, form, .. } => {
-                let removed = shelf(store, *name, *form).remove_unused();
+                let removed = Shelf::new(store.root(), *form, *name).remove_unused();
                 removed.map(|_| ()).map_err(|error| chain(&error))
             }
         }
@@ -199,21 +169,24 @@ impl fmt::Display for Leftover {
     }
 }
 
-/// Returns what there is of a name.
-fn shelf(store: &Store, name: Name, form: Form) -> Shelf {
-    match form {
-        Form::Segment => store.shelf(name),
-        Form::System => Shelf::new(store.root(), form, name),
+/// Finds what is left of saves and their generations.
+fn saved(shelves: &[Shelf], found: &mut Vec<Leftover>, failed: &mut Vec<String>) {
+    for shelf in shelves {
+        let (name, form) = (shelf.name(), shelf.form());
+        let looked = shelf.leftovers().and_then(|paths| {
+            if !paths.is_empty() {
+                found.push(Leftover::Save { name, form, paths });
+            }
+            shelf.unused()
+        });
+        match looked {
+            Ok(generations) if generations.is_empty() => {}
+            Ok(generations) => found.push(Leftover::Generations {
+                name,
+                form,
+                generations,
+            }),
+            Err(error) => failed.push(chain(&error)),
+        }
     }
-}
-
-/// Returns the directories in a directory, in order.
-fn directories(parent: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
-    let mut paths: Vec<_> = entries
-        .map(|entry| entry.path())
-        .filter(|path| path.is_dir())
-        .collect();
-    paths.sort_unstable();
-    paths
 }

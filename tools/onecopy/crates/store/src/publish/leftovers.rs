@@ -2,13 +2,11 @@
 
 //! What killed processes have left in the directory of a name.
 
-use std::path::Path;
 use std::path::PathBuf;
 
 use onecopy_directory::Directory;
 
 use super::beside;
-use super::open;
 use super::Form;
 use super::BESIDE;
 use super::CURRENT;
@@ -47,16 +45,15 @@ fn remove(directory: &Directory, name: &str) -> Result<()> {
 ///
 /// # Errors
 ///
-/// When the directory cannot be read or locked, or is a link.
-pub fn leftovers(directory: &Path, form: Form) -> Result<Vec<PathBuf>> {
-    let directory = open(directory)?;
-    let _lock = Lock::exclusive_in(&directory)?;
-    let mut names = draft::stale(&directory)?;
-    if let Some(unpublished) = unpublished(&directory, form) {
+/// When the directory cannot be read or locked.
+pub(crate) fn leftovers(directory: &Directory, form: Form) -> Result<Vec<PathBuf>> {
+    let _lock = Lock::exclusive_in(directory)?;
+    let mut names = draft::stale(directory)?;
+    if let Some(unpublished) = unpublished(directory, form) {
         let there = unpublished.names().into_iter();
         names.extend(there.filter(|name| directory.has(name)));
     }
-    names.extend(orphans(&directory, form)?);
+    names.extend(orphans(directory, form)?);
     names.sort_unstable();
     Ok(names.iter().map(|name| directory.path(name)).collect())
 }

@@ -234,6 +234,7 @@ mod tests {
             shelf.purge().unwrap_err(),
             shelf.remove_unused().unwrap_err(),
             shelf.unused().unwrap_err(),
+            shelf.leftovers().unwrap_err(),
             shelf.define("text").unwrap_err(),
             shelf.lock().unwrap_err(),
             shelf.current().unwrap_err(),
