@@ -38,9 +38,6 @@ fuzz_figures() {
 	' "$1"
 }
 
-# What a whole run leaves in build/, with room for the guests of its tests.
-SPACE_MIB=12288
-
 # lacks_space DIRECTORY MIB: says what is missing if files in the directory cannot come to so much.
 lacks_space() {
 	local used free

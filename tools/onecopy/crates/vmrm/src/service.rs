@@ -14,8 +14,8 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
-use onecopy_directory::Directory;
 use onecopy_directory::try_lock;
+use onecopy_directory::Directory;
 use onecopy_directory::Sharing;
 use onecopy_system::Guests;
 use onecopy_system::MemoryQuery;
