@@ -18,6 +18,8 @@ fn with(mut command: Command, environment: &Environment<'_>) -> Command {
         command.env_remove(name);
     }
     command.env("TERM", "xterm");
+    // There colours are shown whatever the terminal is.
+    command.env_remove("CI");
     for (name, value) in environment {
         match value {
             Some(value) => command.env(name, value),

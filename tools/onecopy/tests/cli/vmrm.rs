@@ -321,7 +321,7 @@ fn who_may_not_look_at_the_guests_is_told() {
     let ran = run("--json");
     assert_eq!(ran.code, Some(7));
     let failure = conforming("error", &ran.stderr);
-    assert_eq!(failure["error"], "Cannot lock DIR/run/.vmrm.lock");
+    assert_eq!(failure["error"], "Cannot open DIR/run/.vmrm.lock");
     assert_eq!(failure["causes"][0], "Permission denied (os error 13)");
     mode(&guests, 0o700);
 }
